@@ -270,6 +270,15 @@ class OrderSkipped(Fact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckDenied(Fact):
+    """A pre-trade check refused an order that has no id yet. ``reason`` is one of :data:`REJECT_REASONS`."""
+
+    symbol: str
+    reason: str = "other"
+    strategy: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FillUnreadable(Fact):
     """A fill response that the bot could not parse."""
 
@@ -401,6 +410,7 @@ _NORMAL: Final[Mapping[str, _Normal]] = {
     "OrderReplaced": (*_ID, ("new_client_id", text), ("quantity", number), ("price", number)),
     "OrderLost": (*_ID, ("message", text)),
     "OrderSkipped": (("symbol", text), ("cause", text)),
+    "CheckDenied": (("symbol", text), ("reason", reject_reason), ("strategy", text)),
     "FillUnreadable": (("symbol", text),),
     "PositionUpdated": (
         ("symbol", text), ("size", number), ("last_price", number), ("average_price", number),
