@@ -28,7 +28,8 @@ DIRECTIONS: Final[Mapping[str, str]] = {
 }  # fmt: skip
 ORDER_TYPES: Final[Mapping[str, str]] = {
     "MARKET": "MARKET", "LIMIT": "LIMIT", "LIMIT_MAKER": "LIMIT", "POST_ONLY": "LIMIT",
-    "STOP": "STOP_MARKET", "STOP_MARKET": "STOP_MARKET", "STOP_LOSS": "STOP_MARKET", "TAKE_PROFIT_MARKET": "STOP_MARKET",
+    "STOP": "STOP_MARKET", "STOP_MARKET": "STOP_MARKET", "STOP_LOSS": "STOP_MARKET",
+    "TAKE_PROFIT_MARKET": "STOP_MARKET",
     "STOP_LIMIT": "STOP_LIMIT", "STOP_LOSS_LIMIT": "STOP_LIMIT", "TAKE_PROFIT": "STOP_LIMIT",
 }  # fmt: skip
 
@@ -63,7 +64,7 @@ def number(value: object) -> float | None:
 
 
 def text(value: object) -> str | None:
-    """``value`` as a plain string: an enum by its value (an ``IntEnum`` by its name), ``None`` and ``""`` as ``None``."""
+    """``value`` as a plain string: an enum by its value (an ``IntEnum`` by its name), ``""`` as ``None``."""
     if value is None:
         return None
     if isinstance(value, enum.Enum):
@@ -114,7 +115,7 @@ def reject_reason(value: object) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """Something that happened. ``at`` is when (monotonic seconds), ``correlation_id`` the causal chain it belongs to."""
+    """Something that happened. ``at``: when (monotonic seconds); ``correlation_id``: the causal chain it belongs to."""
 
     at: float = field(default_factory=time.monotonic)
     correlation_id: str | None = None
@@ -192,7 +193,7 @@ class OrderAcknowledged(OrderFact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderRejected(OrderFact):
-    """The bot's risk check or the venue refused it. ``reason`` is one of :data:`REJECT_REASONS`, ``message`` the words."""
+    """The bot's risk check or the venue refused it: a ``reason`` of :data:`REJECT_REASONS`, and its own words."""
 
     reason: str = "other"
     message: str | None = None
@@ -200,7 +201,7 @@ class OrderRejected(OrderFact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderFilled(OrderFact):
-    """One part, incremental. The same ``fill_id`` twice is one part; ``None`` means that the source cannot repeat itself."""
+    """One part, incremental. The same ``fill_id`` twice is one part; with ``None`` every one is another."""
 
     fill_id: str | None = None
     side: str | None = None
@@ -357,7 +358,10 @@ class Heartbeat(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorOccurred(Fact):
-    """An exception that the bot caught or died of. ``component``: EventBus, LiveRunner, Exchange …; ``error_type``: class name."""
+    """An exception that the bot caught or died of.
+
+    ``component``: EventBus, LiveRunner, Exchange …; ``error_type``: the exception's class name.
+    """
 
     component: str
     error_type: str
@@ -366,7 +370,7 @@ class ErrorOccurred(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiCalled(Fact):
-    """One exchange call, retries included. ``status``: ``success`` or ``failure``; ``error``: the exception's class name."""
+    """One exchange call. ``status``: ``success`` or ``failure``; ``error``: the exception's class name."""
 
     endpoint: str
     status: str

@@ -136,7 +136,7 @@ class Cycle:
         self.last_at = max(self.last_at, at)
 
     def parent_for(self, name: str, chain: Chain) -> SpanContext:
-        """The span under which ``name`` belongs: the nearest stage around it that may stand around it, else the root."""
+        """The span under which ``name`` belongs: the nearest stage that may stand around it, else the root."""
         allowed = _PARENTS.get(name)
         for stage, context in reversed(chain):
             if allowed is None or stage in allowed:

@@ -40,7 +40,7 @@ from otel_mcbot.trace.cycle import (
 from otel_mcbot.trace.propagation import Scope, Trace, context_of, scope_here
 
 if TYPE_CHECKING:
-    from otel_mcbot.ledger import Change, Order
+    from otel_mcbot.ledger import Change
 
 _FAILED = {
     Outcome.REJECTED: ErrorType.VENUE_REJECT,
@@ -149,9 +149,7 @@ class Lifecycle:
         if cycle.ended or cycle.entered > 0:
             return
         if cycle.orders:
-            if all(spans.settled for spans in cycle.orders.values()):
-                self.finish(cycle)
-            elif cycle.deadline <= self.clock():
+            if all(spans.settled for spans in cycle.orders.values()) or cycle.deadline <= self.clock():
                 self.finish(cycle)
         elif cycle.interrupted or not cycle.waiting or cycle.deadline <= self.clock():
             self.finish(cycle)
@@ -346,7 +344,7 @@ class Lifecycle:
         return cycle, Trace(place, Scope(cycle, chain))
 
     def _join(self, fact: OrderFact, change: Change) -> Cycle:
-        """The cycle for an order that is in none: that of the running code, a new one, or the continuation of its own."""
+        """The cycle for an order that is in none: that of the running code, a new one, or a continuation."""
         order = change.order
         now_in = scope_here()
         cycle: Cycle | None = None
@@ -396,7 +394,8 @@ class Lifecycle:
         if change.requested and not order.validated and not (stages | cycle.stages) & {SpanName.PROCESS_SIGNAL}:
             began = cycle.signal_at if cycle.signal_at is not None else cycle.started_at
             known = request_attributes(order)
-            attributes = {key: known[key] for key in (semconv.TARGET_WEIGHT, semconv.ORDER_NOTIONAL) if key in known}
+            wanted = (semconv.TARGET_WEIGHT, semconv.ORDER_NOTIONAL)
+            attributes: dict[str, AttributeValue] = {key: known[key] for key in wanted if key in known}
             drawn = self._draw(cycle, SpanName.PROCESS_SIGNAL, cycle.place, attributes, began, fact.at)
             spans.chain = (*spans.chain, (SpanName.PROCESS_SIGNAL, drawn))
         if change.validated and spans.submit is None:
@@ -405,9 +404,7 @@ class Lifecycle:
                 self._draw_check(cycle, spans, CheckResult.APPROVED, None, fact.at)
             self._open_submit(cycle, spans, fact.at)
 
-    def _draw_check(
-        self, cycle: Cycle, spans: OrderSpans, result: CheckResult, reason: str | None, at: float
-    ) -> None:
+    def _draw_check(self, cycle: Cycle, spans: OrderSpans, result: CheckResult, reason: str | None, at: float) -> None:
         attributes: dict[str, AttributeValue] = {semconv.CHECK_RESULT: str(result.value)}
         if reason:
             attributes[semconv.CHECK_REASON] = reason
@@ -530,5 +527,3 @@ def _outside() -> list[Link]:
         return []
     span = get_current_span().get_span_context()
     return [Trace(span).as_link(Relation.CAUSED_BY)] if span.is_valid else []
-
-

@@ -86,7 +86,9 @@ class KeepProcessor(SpanProcessor):
         attributes = span.attributes or {}
         if attributes.get(semconv.SIGNAL_DIRECTION) in ("long", "short") or span.status.status_code is StatusCode.ERROR:
             return True
-        slow = span.end_time is not None and span.start_time is not None and span.end_time - span.start_time > self._slow
+        slow = (
+            span.end_time is not None and span.start_time is not None and span.end_time - span.start_time > self._slow
+        )
         return span.parent is None and (slow or attributes.get(semconv.OUTCOME) not in (None, "no_order"))
 
     def _by_ratio(self, trace_id: int) -> bool:

@@ -44,8 +44,8 @@ from otel_mcbot import facts, hub, reports, semconv
 from otel_mcbot.guard import Guard
 from otel_mcbot.semconv import CheckResult, ErrorType, SpanName
 from otel_mcbot.trace.cycle import Chain, Cycle, OrderSpans
-from otel_mcbot.trace.propagation import Trace, context_of, scope_here
 from otel_mcbot.trace.propagation import Scope as _Scope
+from otel_mcbot.trace.propagation import Trace, context_of, scope_here
 
 if TYPE_CHECKING:
     from otel_mcbot.hub import Hub
@@ -359,9 +359,7 @@ class PreTradeCheck(Stage):
     def resized(self, *, notional: object = None, quantity: object = None) -> bool:
         """The order may go, smaller. Returns ``True``."""
         with Guard("stage"):
-            self._put(
-                {semconv.ORDER_NOTIONAL: facts.number(notional), semconv.ORDER_QUANTITY: facts.number(quantity)}
-            )
+            self._put({semconv.ORDER_NOTIONAL: facts.number(notional), semconv.ORDER_QUANTITY: facts.number(quantity)})
         return self._result(CheckResult.RESIZED)
 
     def denied(self, reason: str = "other") -> bool:
@@ -415,7 +413,7 @@ class PreTradeCheck(Stage):
 
 
 class SubmitOrder(Stage):
-    """``oms.submit_order``: request → acknowledgement or rejection; the span outlives the block if the venue is slow."""
+    """``oms.submit_order``: request → ack or rejection; the span outlives the block if the venue is slow."""
 
     name = SpanName.SUBMIT_ORDER
     hints = {**_HINTS, **_ORDER_HINTS}
@@ -459,9 +457,7 @@ class SubmitOrder(Stage):
                     symbol=facts.text(symbol),
                     strategy=facts.text(strategy),
                     pod_id=facts.text(given.get("pod_id") or cycle.common.get(semconv.POD_ID)),
-                    correlation_id=facts.text(
-                        given.get("correlation_id") or cycle.common.get(semconv.CORRELATION_ID)
-                    ),
+                    correlation_id=facts.text(given.get("correlation_id") or cycle.common.get(semconv.CORRELATION_ID)),
                     **known,
                 )
             )
@@ -812,7 +808,7 @@ def submit_order(
         side: buy or sell, as the bot writes it.
         quantity: base currency. With only ``notional`` (quote currency) it is complete at 99.9 % of that.
         order_type: market (default), limit, stop_market, stop_limit.
-        expected_price: the price that slippage is measured against; for a market order without one, the last bar's close.
+        expected_price: what slippage is measured against; for a market order without one, the last bar's close.
         client_order_id: made when none is given.
 
     Inside the block tell what came back: ``order.update(ccxt_order)``, or ``acknowledged``, ``filled``, ``rejected``,
@@ -860,7 +856,7 @@ def exchange_call(
 
 
 def update(report: object) -> None:
-    """Take a venue's report about any order, from anywhere: a ccxt order or trade. Found by its id, also after a restart.
+    """Take a venue's report about any order, from anywhere: a ccxt order or trade. Found by its id, over restarts.
 
     Cumulative and idempotent: the same report twice changes nothing. What it is not is counted and ignored.
     """

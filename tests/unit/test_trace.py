@@ -135,8 +135,10 @@ def test_a_slow_venue_ends_the_span_after_the_block(bench: Bench) -> None:
             pass
     assert bench.tree() == []
     update({"clientOrderId": "s-btcusdt-1", "id": "v1", "symbol": SYMBOL, "status": "open", "filled": 0, "amount": 1})
-    assert [line.strip() for line in bench.tree()] == ["oms.submit_order [new]"] or not bench.lifecycle.cycles or True
-    update({"clientOrderId": "s-btcusdt-1", "id": "v1", "symbol": SYMBOL, "status": "closed", "filled": 1, "average": 5.0})
+    assert [span.name for span in bench.spans] == ["oms.submit_order"]
+    update(
+        {"clientOrderId": "s-btcusdt-1", "id": "v1", "symbol": SYMBOL, "status": "closed", "filled": 1, "average": 5.0}
+    )
     assert bench.tree() == ["trade_cycle [filled]", "  oms.submit_order [new]", "  oms.await_fill [filled]"]
     bench.check()
 
@@ -453,7 +455,9 @@ def test_facts_alone_draw_the_whole_trace(bench: Bench) -> None:
 
 def test_a_denial_on_the_bus(bench: Bench) -> None:
     bench.hub.tell(facts.SignalGenerated(strategy="s", symbol=SYMBOL, direction="SHORT"))
-    bench.hub.tell(facts.OrderRequested(client_id="s-btcusdt-1", symbol=SYMBOL, side="SELL", notional=9, validated=False))
+    bench.hub.tell(
+        facts.OrderRequested(client_id="s-btcusdt-1", symbol=SYMBOL, side="SELL", notional=9, validated=False)
+    )
     bench.hub.tell(facts.OrderRejected(client_id="s-btcusdt-1", reason="max_positions"))
     assert bench.tree() == [
         "trade_cycle [denied]",
@@ -531,14 +535,8 @@ async def test_a_queue_carries_the_place(bench: Bench) -> None:
     await queue.join()
     task.cancel()
     tree = bench.tree()
-    assert tree[-6:] == [
-        "trade_cycle [filled]",
-        "  strategy.generate_signal [long]",
-        "  pm.process_signal",
-        "    rm.pre_trade_check [approved]",
-        "      oms.submit_order [filled]",
-        "  oms.await_fill [filled]",
-    ] or tree[:6] == [
+    tree.remove("trade_cycle [no_order]")
+    assert tree == [
         "trade_cycle [filled]",
         "  strategy.generate_signal [long]",
         "  pm.process_signal",
@@ -555,8 +553,9 @@ def test_a_trace_survives_pickle_and_text(bench: Bench) -> None:
     with trade_cycle(strategy="s", symbol=SYMBOL):
         trace = Trace.here()
     assert trace is not None
-    assert pickle.loads(pickle.dumps(trace)) == trace
-    assert Trace.from_traceparent(trace.traceparent()) == trace
+    for other in (pickle.loads(pickle.dumps(trace)), Trace.from_traceparent(trace.traceparent())):
+        assert other.traceparent() == trace.traceparent()
+        assert other.scope is None
     for bad in (None, "", "00-0-0-0", "00-" + "0" * 32 + "-" + "0" * 16 + "-01", "x" * 55):
         assert Trace.from_traceparent(bad) is None
 
