@@ -187,15 +187,15 @@ class Stage:
     # -- the span --------------------------------------------------------------------------------------------------
 
     def set(self, **attributes: AttributeValue | None) -> None:
-        """Put more on the span. Underscores in a keyword stand for dots; ``None`` is left out."""
-        known = {key.replace("_", "."): value for key, value in attributes.items() if value is not None}
-        self._put(cast("dict[str, AttributeValue]", known))
+        """Put more on the span. Underscores in a keyword stand for dots; ``None`` is left out, secrets are cleaned."""
+        with Guard("stage"):
+            redact = self._hub.redact if self._hub is not None else str
+            for key, value in attributes.items():
+                self._put({key.replace("_", "."): redact(value) if isinstance(value, str) else value})
 
     def _put(self, attributes: Mapping[str, AttributeValue | None]) -> None:
-        redact = self._hub.redact if self._hub is not None else str
         for key, value in attributes.items():
             if value is not None:
-                value = redact(value) if isinstance(value, str) else value
                 self._attributes[key] = value
                 if self._span is not None:
                     self._span.set_attribute(key, value)
