@@ -1,4 +1,4 @@
-"""Open orders on disk, so that a restart knows what rests at the venue.
+"""The ledger on disk, so that a restart knows what rests at the venue.
 
 One small SQLite file with one row an order. It is used at the start and by the keeper's thread, never by the bot's. A
 file that cannot be read is set aside, not repaired: better no memory than a wrong one.
@@ -12,17 +12,22 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final
+
+from otel_mcbot.export.limit import OnceAMinute
 
 logger = logging.getLogger("otel_mcbot")
 
-R = TypeVar("R")
+MOST_UNSAVED: Final = 50_000
+"""Rows kept in memory while the disk takes none; the oldest go first."""
+
+_UPSERT: Final = "INSERT INTO rows VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET text = excluded.text"
 
 
 class Store:
-    """The orders of one instance.
+    """The rows of one instance's ledger.
 
     Args:
         path: the file; its directory exists. Readable by its owner alone.
@@ -32,37 +37,42 @@ class Store:
         self.path = path
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._unsaved: dict[str, str | None] = {}
+        self._warning = OnceAMinute()
 
     def load(self) -> list[dict[str, Any]]:
-        """The rows of all orders, oldest first. A damaged file is set aside and gives none; never raises."""
+        """All rows, for ``Ledger.restore()``. A damaged file is set aside and gives none; never raises."""
         with self._lock:
             try:
-                return [json.loads(row) for (row,) in self._open().execute("SELECT row FROM orders ORDER BY rowid")]
+                return [json.loads(text) for (text,) in self._open().execute("SELECT text FROM rows ORDER BY rowid")]
             except (sqlite3.Error, OSError, ValueError) as error:
                 self._fail(error)
                 return []
 
-    def save(self, rows: Iterable[Mapping[str, Any]], forgotten: Iterable[str] = ()) -> bool:
-        """Keep ``rows`` (each with its ``client_id``), remove those in ``forgotten``. Never raises.
+    def save(self, rows: Iterable[Mapping[str, Any]]) -> bool:
+        """Keep the rows of ``Ledger.take_dirty()``. Never raises; what could not be written is written next time.
 
-        Returns whether it worked; a full disk is told in the log by whoever calls.
+        Returns whether everything is on disk.
         """
-        changed = [(str(row["client_id"]), json.dumps(row, default=str)) for row in rows]
-        gone = [(client_id,) for client_id in forgotten]
-        if not changed and not gone:
-            return True
         with self._lock:
+            for row in rows:
+                self._unsaved.update(_entries(row))
+            while len(self._unsaved) > MOST_UNSAVED:
+                del self._unsaved[next(iter(self._unsaved))]
+            if not self._unsaved:
+                return True
             try:
                 connection = self._open()
                 with connection:
-                    connection.executemany(
-                        "INSERT INTO orders VALUES (?, ?) ON CONFLICT (client_id) DO UPDATE SET row = excluded.row",
-                        changed,
-                    )
-                    connection.executemany("DELETE FROM orders WHERE client_id = ?", gone)
+                    for key, text in self._unsaved.items():
+                        if text is None:
+                            connection.execute("DELETE FROM rows WHERE key = ?", (key,))
+                        else:
+                            connection.execute(_UPSERT, (key, text))
             except (sqlite3.Error, OSError) as error:
                 self._fail(error)
                 return False
+            self._unsaved.clear()
             return True
 
     def close(self) -> None:
@@ -81,7 +91,7 @@ class Store:
             try:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = NORMAL")
-                connection.execute("CREATE TABLE IF NOT EXISTS orders (client_id TEXT PRIMARY KEY, row TEXT NOT NULL)")
+                connection.execute("CREATE TABLE IF NOT EXISTS rows (key TEXT PRIMARY KEY, text TEXT NOT NULL)")
             except BaseException:
                 connection.close()
                 raise
@@ -96,7 +106,8 @@ class Store:
                 connection.close()
         damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
         if not damaged and not isinstance(error, ValueError):
-            logger.warning("open orders are not kept in %s: %s", self.path, error)
+            if self._warning.allows():
+                logger.warning("open orders are not kept in %s: %s", self.path, error)
             return
         aside = self.path.with_name(f"{self.path.name}.corrupt-{time.strftime('%Y%m%dT%H%M%S')}")
         with contextlib.suppress(OSError):
@@ -109,3 +120,12 @@ class Store:
             error,
             aside.name,
         )
+
+
+def _entries(row: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
+    """Key and text of a row of the ledger; without text it is forgotten."""
+    if "last_strategy" in row:
+        for symbol, strategy in row["last_strategy"].items():
+            yield f"strategy/{symbol}", json.dumps({"last_strategy": {symbol: strategy}})
+    else:
+        yield f"order/{row['client_id']}", None if row.get("forget") else json.dumps(row, default=str)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from otel_mcbot.facts import OrderFilled, OrderRequested
+from otel_mcbot.ledger import Ledger
 from otel_mcbot.store import Store
 
 
@@ -22,10 +24,29 @@ def test_what_was_saved_is_there_after_a_restart(path: Path) -> None:
     store = Store(path)
     assert store.load() == []
     assert store.save([{"client_id": "a", "filled": 0.5}, {"client_id": "b", "filled": 0}])
-    assert store.save([{"client_id": "a", "filled": 0.7}], forgotten=["b", "never"])
+    assert store.save([{"client_id": "a", "filled": 0.7}, {"client_id": "b", "forget": True}])
+    assert store.save([{"last_strategy": {"BTC/USDT": "trend", "ETH/USDT": "grid"}}])
+    assert store.save([{"last_strategy": {"BTC/USDT": "grid"}}])
     store.close()
     store.close()
-    assert Store(path).load() == [{"client_id": "a", "filled": 0.7}]
+    assert Store(path).load() == [
+        {"client_id": "a", "filled": 0.7},
+        {"last_strategy": {"BTC/USDT": "grid"}},
+        {"last_strategy": {"ETH/USDT": "grid"}},
+    ]
+
+
+def test_a_ledger_comes_back_as_it_was(path: Path) -> None:
+    before, after = Ledger(), Ledger()
+    before.apply(OrderRequested(client_id="trend-btc-1", symbol="BTC/USDT", side="BUY", quantity=2, strategy="trend"))
+    before.apply(OrderFilled(client_id="trend-btc-1", quantity=0.5, price=100, fill_id="1"))
+    store = Store(path)
+    store.save(before.take_dirty())
+    after.restore(Store(path).load())
+    order = after.get("trend-btc-1")
+    assert order is not None
+    assert (order.filled, order.status, after.last_strategy("BTC/USDT")) == (0.5, "partially_filled", "trend")
+    assert after.apply(OrderFilled(client_id="trend-btc-1", quantity=0.5, price=100, fill_id="1")) == ()
 
 
 def test_orders_keep_their_order(path: Path) -> None:
@@ -65,7 +86,7 @@ def test_a_row_that_is_no_json_is_damage_too(path: Path, caplog: pytest.LogCaptu
     store.save([{"client_id": "a"}])
     store.close()
     with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE orders SET row = '{'")
+        connection.execute("UPDATE rows SET text = '{'")
     connection.close()
     assert store.load() == []
     assert "is damaged" in caplog.text
@@ -75,9 +96,10 @@ def test_a_disk_that_cannot_be_written_is_said_and_survived(tmp_path: Path, capl
     store = Store(tmp_path / "gone" / "orders.sqlite")
     assert not store.save([{"client_id": "a"}])
     assert store.load() == []
-    assert "are not kept" in caplog.text
+    assert caplog.text.count("are not kept") == 1
     (tmp_path / "gone").mkdir()
-    assert store.save([{"client_id": "a"}])
+    assert store.save([{"client_id": "b"}])
+    assert store.load() == [{"client_id": "a"}, {"client_id": "b"}]
 
 
 def test_only_its_owner_reads_it(path: Path) -> None:
