@@ -67,9 +67,9 @@ class JsonLines:
             total -= size
 
 
-def parts(directory: Path, signal: Signal | None = None) -> list[Path]:
-    """The closed parts of a signal (of all signals), oldest first."""
-    found = directory.glob(f"{signal or '*'}-*.jsonl")
+def parts(directory: Path, *signals: Signal) -> list[Path]:
+    """The closed parts of ``signals`` (of all by default), oldest first."""
+    found = [part for signal in signals or SIGNALS for part in directory.glob(f"{signal}-*.jsonl")]
     return sorted(found, key=lambda part: part.name.partition("-")[2])
 
 
