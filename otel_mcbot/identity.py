@@ -107,7 +107,7 @@ class Lease:
                 os.close(file)
 
 
-def identify(settings: Settings, config: object = None) -> tuple[Identity, Lease | None]:
+def identify(settings: Settings, config: object = None, *, leased: bool = True) -> tuple[Identity, Lease | None]:
     """Find out who this process is, and lease that name.
 
     Never raises: without a writable state directory there is no lease, the id is made from the host's name alone, and
@@ -116,25 +116,27 @@ def identify(settings: Settings, config: object = None) -> tuple[Identity, Lease
     Args:
         settings: the names given by the user, and the state directory.
         config: the bot's configuration, anything; only a short hash of it is kept.
+        leased: take the lease and use the state directory; otherwise nothing is read or written there.
     """
     problem: str | None = None
     lease: Lease | None = None
     home: Path | None = None
     wanted = instance = settings.instance_id or ""
     try:
-        shared = settings.state_dir / safe(settings.service_name)
-        shared.mkdir(parents=True, exist_ok=True)
-        wanted = instance = wanted or _kept_id(shared / "instance")
-        instance, lease = _lease(shared, wanted)
-        home = shared / safe(instance)
-        home.mkdir(exist_ok=True)
+        if leased:
+            shared = settings.state_dir / safe(settings.service_name)
+            shared.mkdir(parents=True, exist_ok=True)
+            wanted = instance = wanted or _kept_id(shared / "instance")
+            instance, lease = _lease(shared, wanted)
+            home = shared / safe(instance)
+            home.mkdir(exist_ok=True)
     except (OSError, RuntimeError) as error:
         home = None
-        wanted = wanted or _made_id(settings.service_name)
-        instance = instance or wanted
         problem = (
             f"no state is kept in {settings.state_dir} ({_reason(error)}): set MCBOT_STATE_DIR to a writable place"
         )
+    wanted = wanted or _made_id(settings.service_name)
+    instance = instance or wanted
     if problem is not None:
         logger.warning("%s", problem)
     elif instance != wanted:

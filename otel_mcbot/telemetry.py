@@ -1,0 +1,741 @@
+"""``configure()``: one call that wires facts to OpenTelemetry, and a :class:`Telemetry` that looks after it.
+
+Providers that the host has set, or hands in, are used as they are: nothing is added to them, and what leaves through
+them is the host's. The rest is made here: spans, metrics and log records go through the outbox, which keeps what a
+Collector does not take.
+
+Three daemon threads work for it: the keeper (time-outs, files), the one that collects metrics and flushes, and the
+outbox' own. The bot's threads and its event loop never wait for any of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as package_version
+from typing import Any, Final, Literal, cast
+from urllib.parse import quote
+
+from opentelemetry import _logs, metrics, trace
+from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor, ReadWriteLogRecord
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import (
+    MetricExporter,
+    MetricExportResult,
+    MetricReader,
+    MetricsData,
+    PeriodicExportingMetricReader,
+)
+from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
+
+from otel_mcbot import catalog, hub, instruments, semconv
+from otel_mcbot.export import Intake, Outbox, Signal
+from otel_mcbot.export.limit import OnceAMinute
+from otel_mcbot.facts import ErrorOccurred, Fact
+from otel_mcbot.guard import Guard
+from otel_mcbot.hub import Hub
+from otel_mcbot.identity import Identity, identify
+from otel_mcbot.ledger import Ledger
+from otel_mcbot.logs import Events, LogBridge, install_logs, otel_logger
+from otel_mcbot.record import Recorders
+from otel_mcbot.redaction import Redactor
+from otel_mcbot.runtime import ProcessMonitor, ProcessMonitorConfig, StallInfo
+from otel_mcbot.settings import Settings, SettingsError
+from otel_mcbot.shutdown import Ending, Stop
+from otel_mcbot.store import Store
+from otel_mcbot.trace import Lifecycle, Trace, attributes_here
+from otel_mcbot.trace.sampling import KeepProcessor
+from otel_mcbot.worker import Worker
+
+logger = logging.getLogger("otel_mcbot")
+
+TICK: Final = 0.25
+"""Seconds between two looks at what is due."""
+
+LOOK: Final = 1.0
+"""Seconds between two writes of open orders, and two looks at what the host may have taken away."""
+
+STOP_REASON: Final = "mcbot.stop.reason"
+UPTIME: Final = "mcbot.uptime"
+STALL_SECONDS: Final = "mcbot.event_loop.stall"
+STALL_FRAME: Final = "mcbot.event_loop.frame"
+STALL_STACK: Final = "code.stacktrace"
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What became of the telemetry so far, exactly. Spans and records that the host exports are not counted.
+
+    Attributes:
+        emitted: by ``spans`` and ``log_records``: made, and kept by sampling.
+        exported: the same, taken by a Collector, or on disk in the embedded default.
+        dropped: lost ``spans`` and ``log_records``; ``measurements`` and ``facts`` that could not be used.
+        metric_series: series at the last collection.
+    """
+
+    emitted: Mapping[str, int]
+    exported: Mapping[str, int]
+    dropped: Mapping[str, int]
+    metric_series: int
+
+
+# -- the SDK ---------------------------------------------------------------------------------------------------------
+
+
+class _Admitted(LogRecordProcessor):
+    """Stands before the batch processor and counts, so that the SDK never drops in silence."""
+
+    def __init__(self, following: LogRecordProcessor, intake: Intake) -> None:
+        self._following = following
+        self._intake = intake
+
+    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
+        if self._intake.admit():
+            self._following.on_emit(log_record)
+
+    def shutdown(self) -> None:
+        self._following.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        return self._following.force_flush(timeout_millis)
+
+
+class _Counted(MetricExporter):
+    """Counts the series of each collection. Cumulative, whatever a variable prefers: Prometheus takes nothing else."""
+
+    def __init__(self, following: MetricExporter) -> None:
+        super().__init__()
+        self._following = following
+        self.series = 0
+
+    def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:
+        self.series = sum(
+            len(metric.data.data_points)
+            for resource in metrics_data.resource_metrics
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+        )
+        return self._following.export(metrics_data, timeout_millis=timeout_millis, **kwargs)
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        return True
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        self._following.shutdown(timeout_millis=timeout_millis, **kwargs)
+
+
+_ours: list[object] = []
+"""Providers that this module made, also those of a parent process: never the host's."""
+
+
+class _Providers:
+    """The three providers: handed in, the host's, or ours."""
+
+    def __init__(self, settings: Settings, resource: Resource, outbox: Outbox, given: Sequence[object]) -> None:
+        host = (
+            (trace.get_tracer_provider(), TracerProvider),
+            (metrics.get_meter_provider(), MeterProvider),
+            (_logs.get_logger_provider(), LoggerProvider),
+        )
+        off = outbox.mode == "off"
+        used = [
+            handed or (current if isinstance(current, kind) and current not in _ours and not off else None)
+            for handed, (current, kind) in zip(given, host, strict=True)
+        ]
+        self._settings = settings
+        self._resource = resource
+        self._outbox = outbox
+        self._own: list[TracerProvider | LoggerProvider] = []
+        self._server: Any = None
+        self.reader: PeriodicExportingMetricReader | None = None
+        self.counted: _Counted | None = None
+        self.readers = 1
+        self.viewed = used[1] is None
+        if isinstance(used[0], trace.NoOpTracerProvider):
+            used[0] = None  # its spans have no ids, by which the lifecycle knows its cycles
+            settings = replace(settings, traces_exporter="none")
+        self.meter: Any = used[1] or self._make_meter(export=not off and settings.metrics_exporter == "otlp")
+        self.tracer: Any = used[0] or self._make_tracer(export=not off and settings.traces_exporter == "otlp")
+        self.logger: Any = used[2] or self._make_logger(export=not off and settings.logs_exporter == "otlp")
+        _ours.extend(
+            made for made, adopted in zip((self.tracer, self.meter, self.logger), used, strict=True) if not adopted
+        )
+        self._share(used)
+
+    def _make_meter(self, *, export: bool) -> MeterProvider:
+        readers: list[MetricReader] = []
+        if export:
+            self.counted = _Counted(self._outbox.metric_exporter())
+            # no thread of its own: it would go on in a forked child, under its parent's name
+            self.reader = PeriodicExportingMetricReader(self.counted, export_interval_millis=math.inf)
+            readers.append(self.reader)
+        if self._settings.prometheus_port is not None:
+            with Guard("prometheus"):
+                readers.append(self._serve(self._settings.prometheus_host, self._settings.prometheus_port))
+        self.readers = max(1, len(readers))
+        return MeterProvider(readers, self._resource, shutdown_on_exit=False, views=views())
+
+    def _serve(self, host: str, port: int) -> MetricReader:
+        from opentelemetry.exporter.prometheus import PrometheusMetricReader
+        from prometheus_client import CollectorRegistry, start_http_server
+
+        registry = CollectorRegistry()
+        self._server, _ = start_http_server(port, host, registry)
+        return PrometheusMetricReader(scope_info_enabled=False, registry=registry)
+
+    @property
+    def prometheus_port(self) -> int | None:
+        """The port that the pull endpoint got."""
+        return int(self._server.server_port) if self._server is not None else None
+
+    def _make_tracer(self, *, export: bool) -> TracerProvider:
+        # without export a span still has ids of its own: the lifecycle knows its cycles by them
+        provider = TracerProvider(ALWAYS_ON if export else ALWAYS_OFF, self._resource, shutdown_on_exit=False)
+        if export:
+            settings = self._settings
+            batch = BatchSpanProcessor(
+                self._outbox.span_exporter(),
+                max_queue_size=settings.span_queue,
+                schedule_delay_millis=settings.span_delay * 1e3,
+                max_export_batch_size=settings.span_batch,
+                meter_provider=self.meter,
+            )
+            intake = self._outbox.intake("traces", settings.span_queue)
+            provider.add_span_processor(
+                KeepProcessor(batch, ratio=settings.sample_ratio, slow=settings.slow_cycle, admit=intake.admit)
+            )
+        self._own.append(provider)
+        return provider
+
+    def _make_logger(self, *, export: bool) -> Any:
+        if not export:
+            return _logs.NoOpLoggerProvider()
+        settings = self._settings
+        provider = LoggerProvider(self._resource, shutdown_on_exit=False)
+        batch = BatchLogRecordProcessor(
+            self._outbox.log_exporter(),
+            max_queue_size=settings.log_queue,
+            schedule_delay_millis=settings.log_delay * 1e3,
+            max_export_batch_size=settings.log_batch,
+            meter_provider=self.meter,
+        )
+        provider.add_log_record_processor(_Admitted(batch, self._outbox.intake("logs", settings.log_queue)))
+        self._own.append(provider)
+        return provider
+
+    def _share(self, used: Sequence[object]) -> None:
+        """Let other instrumentations of the process join ours, where nobody else's is set."""
+        for mine, adopted, current, share in (
+            (self.tracer, used[0], trace.get_tracer_provider(), trace.set_tracer_provider),
+            (self.meter, used[1], metrics.get_meter_provider(), metrics.set_meter_provider),
+            (self.logger, used[2], _logs.get_logger_provider(), _logs.set_logger_provider),
+        ):
+            unset = type(current).__module__.startswith("opentelemetry.") and ".sdk." not in type(current).__module__
+            if not adopted and unset and self._outbox.mode != "off":
+                share(mine)
+
+    def collect(self) -> None:
+        """Read all instruments and hand the values to the outbox."""
+        if self.reader is not None:
+            self.reader.collect()
+
+    def flush(self) -> None:
+        """Hand everything to the outbox. Blocks on nothing but the host's own exporters."""
+        for provider in (self.tracer, self.logger):
+            if hasattr(provider, "force_flush"):
+                with Guard("flush"):
+                    provider.force_flush()
+        with Guard("flush"):
+            self.collect()
+
+    def shutdown(self) -> None:
+        """:meth:`flush`, and no more after that from ours."""
+        for provider in self._own:
+            with Guard("flush"):
+                provider.shutdown()
+        self.flush()
+        self.stop_serving()
+
+    def stop_serving(self, *, forked: bool = False) -> None:
+        """Close the pull endpoint; in a forked child only its socket, because its thread is not there."""
+        server, self._server = self._server, None
+        if server is not None:
+            with contextlib.suppress(OSError):
+                if not forked:
+                    server.shutdown()
+                server.server_close()
+
+
+def views() -> list[View]:
+    """The views that a meter provider needs: histograms of values below 0, which the SDK has no instrument for."""
+    return [
+        View(instrument_name=row.otel_name, aggregation=ExplicitBucketHistogramAggregation(row.buckets or ()))
+        for row in catalog.signed_histograms()
+    ]
+
+
+def assemble(
+    settings: Settings,
+    tracer_provider: trace.TracerProvider,
+    meter_provider: metrics.MeterProvider,
+    logger_provider: _logs.LoggerProvider,
+    redactor: Redactor,
+    *,
+    readers: int = 1,
+    viewed: bool = True,
+) -> Hub:
+    """Bind the catalog and wire a hub to three providers. ``viewed``: the meter provider has the :func:`views`."""
+    meter = meter_provider.get_meter(semconv.SCOPE_NAME, _version(), semconv.SCHEMA_URL)
+    tracer = tracer_provider.get_tracer(semconv.SCOPE_NAME, _version(), semconv.SCHEMA_URL)
+    catalog.bind(meter, readers=readers, strict=settings.strict, viewed=viewed)
+    ledger = Ledger(lost_after=settings.lost_after)
+    lifecycle = Lifecycle(tracer, hold=settings.hold, exchange=settings.exchange, redact=redactor.text)
+    recorders = Recorders(settings, ledger)
+    events = Events(otel_logger(logger_provider, _version()), redactor, attributes_here)
+    core = Hub(ledger, lifecycle, recorders, events, redact=redactor.text)
+    recorders.tell = core.tell
+    return core
+
+
+def bridge(
+    settings: Settings,
+    logger_provider: _logs.LoggerProvider,
+    redactor: Redactor,
+    wake: Callable[[Callable[[], None]], object] | None = None,
+) -> LogBridge:
+    """Take the bot's log lines to ``logger_provider``."""
+    return install_logs(
+        logger_provider,
+        redactor,
+        wake,
+        level=settings.log_level,
+        sources=settings.logs,
+        common=attributes_here,
+        version=_version(),
+    )
+
+
+def _version() -> str:
+    try:
+        return package_version("otel-mcbot")
+    except PackageNotFoundError:  # run from a checkout
+        return ""
+
+
+# -- one process' telemetry ------------------------------------------------------------------------------------------
+
+
+class Telemetry:
+    """What ``configure()`` returns. Its callback objects are handed to the layers of a bot that want them.
+
+    Attributes:
+        settings: as they were read.
+        identity: who this process is.
+        resource: the attributes of everything that leaves.
+        hub: the spine.
+        outbox: what is on its way out.
+        exchange, websocket, onchain, regime, execution, anomaly, orchestrator, reconciliation: callback objects.
+    """
+
+    def __init__(
+        self, settings: Settings, config: object = None, providers: Sequence[object] = (None, None, None)
+    ) -> None:
+        self.settings = settings
+        self.identity, self._lease = identify(
+            settings, config, leased=settings.mode != "backtest" and not settings.disabled
+        )
+        self.resource = Resource.create({**settings.resource_attributes, **self.identity.attributes()})
+        self.outbox = _outbox(settings, self.identity)
+        with _as_environment(settings):
+            self._providers = _Providers(settings, self.resource, self.outbox, providers)
+        redactor = Redactor.from_environ(os.environ, settings.headers.values())
+        self.hub = assemble(
+            settings,
+            self._providers.tracer,
+            self._providers.meter,
+            self._providers.logger,
+            redactor,
+            readers=self._providers.readers,
+            viewed=self._providers.viewed,
+        )
+        recorders = self.hub.recorders
+        self.exchange = recorders.exchange
+        self.websocket = recorders.websocket
+        self.onchain = recorders.onchain
+        self.regime = recorders.regime
+        self.execution = recorders.execution
+        self.anomaly = recorders.anomaly
+        self.orchestrator = recorders.orchestrator
+        self.reconciliation = recorders.reconciliation
+        self._started = time.monotonic()
+        self._look_at = 0.0
+        self._pid = os.getpid()
+        self._closing = threading.Lock()
+        self._open = not settings.disabled
+        if settings.disabled:
+            catalog.unbind()
+            return
+        directory = self.identity.directory
+        self._store = Store(directory / "ledger.sqlite") if directory is not None else None
+        if self._store is not None:
+            with Guard("restore"):
+                self.hub.ledger.restore(self._store.load())
+        self._bridge: LogBridge | None = None
+        self._keeper = Worker("mcbot-keeper", self._keep, TICK)
+        self._flusher = Worker("mcbot-metrics", self._providers.collect, settings.metric_interval)
+        self._monitor = ProcessMonitor(ProcessMonitorConfig(), recorders.process, self._on_stall)
+        self._ending = Ending(self._on_end, self._on_crash, self._keeper, settings.exit_timeout)
+        _quiet_sdk()
+        with Guard("start"):
+            recorders.start()
+            catalog.telemetry_dropped.watch(self._dropped)
+        with Guard("start"):
+            self._monitor.start()
+            self.hub.on_loop = self._monitor.ensure_beat
+        with Guard("logs"):
+            self._bridge = bridge(settings, self._providers.logger, redactor, self._keeper.submit)
+        if settings.asyncio_instrumentation:
+            with Guard("asyncio instrumentation"):
+                _instrument_asyncio(self._providers)
+        hub.install(self.hub)
+        self._emit(
+            semconv.BotEvent.STARTED,
+            f"{settings.service_name} started in mode {settings.mode}",
+            **{
+                semconv.TRADING_MODE: settings.mode,
+                semconv.STRATEGY: settings.strategies or None,
+                semconv.SYMBOL: tuple(settings.expect) or None,
+                semconv.SERVICE_VERSION: settings.version,
+                semconv.CONFIG_HASH: self.identity.config_hash,
+            },
+        )
+        self._ending.install()
+
+    def _emit(self, name: semconv.BotEvent, body: str, **attributes: Any) -> None:
+        if isinstance(self.hub.events, Events):
+            self.hub.events.emit(name.value, body, **attributes)
+
+    # -- what a bot uses -------------------------------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it works: not disabled, not closed, not a forked child's copy of its parent's."""
+        return self._open and os.getpid() == self._pid
+
+    def tell(self, fact: Fact) -> Trace | None:
+        """Take a fact. Returns its place in a trade cycle, ``None`` where it has none."""
+        return self.hub.tell(fact) if self._open else None
+
+    def watch_loop(self) -> None:
+        """Watch the running event loop's lag. Happens by itself with the first fact or stage on the loop."""
+        if self.is_open:
+            self._monitor.ensure_beat()
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Get everything out now. Blocks up to ``timeout`` seconds: not for the event loop's thread.
+
+        Returns whether everything is out.
+        """
+        if not self.is_open:
+            return True
+        deadline = time.monotonic() + timeout
+        done = _wait(self._flusher.submit(self._providers.flush), deadline)
+        return self.outbox.flush(deadline) and done
+
+    def close(self, reason: str = "close", timeout: float | None = None) -> None:
+        """End it all: open spans, the last metrics, the last export, the lease. Idempotent; never raises.
+
+        Called by itself when the process ends. Blocks up to ``timeout`` seconds (default ``exit_timeout``): on an event
+        loop use :meth:`aclose`.
+
+        Args:
+            reason: why, for the ``mcbot.bot.stopped`` record. An intended stop: ``mcbot_expected_up`` becomes 0.
+        """
+        self._close(Stop(reason), self.settings.exit_timeout if timeout is None else timeout)
+
+    async def aclose(self, timeout: float | None = None, reason: str = "close") -> None:
+        """:meth:`close` without blocking the event loop."""
+        if self.is_open:
+            future = self._keeper.submit(lambda: self.close(reason, timeout))
+            limit = self.settings.exit_timeout if timeout is None else timeout
+            await asyncio.wait([asyncio.wrap_future(future)], timeout=limit + 1.0)
+
+    def stats(self) -> Stats:
+        """What became of the telemetry so far, exactly."""
+        counts = self.outbox.counts()
+        kinds = {"spans": counts["traces"], "log_records": counts["logs"]}
+        counted = self._providers.counted
+        return Stats(
+            emitted={kind: count.emitted for kind, count in kinds.items()},
+            exported={kind: count.delivered for kind, count in kinds.items()},
+            dropped={
+                **{kind: sum(count.dropped.values()) for kind, count in kinds.items()},
+                "measurements": sum(instruments.dropped.values()),
+                "facts": sum((self.hub.ledger.dropped + self.hub.dropped).values()),
+            },
+            metric_series=counted.series if counted is not None else 0,
+        )
+
+    @property
+    def prometheus_port(self) -> int | None:
+        """The port of the pull endpoint, ``None`` when it was not asked for."""
+        return self._providers.prometheus_port
+
+    # -- the keeper ------------------------------------------------------------------------------------------------
+
+    def _keep(self) -> None:
+        self.hub.tick()
+        if time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + LOOK
+            self._save()
+            if self._bridge is not None:
+                self._bridge.check()
+
+    def _save(self) -> None:
+        if self._store is not None:
+            with Guard("save"):
+                with self.hub.lock:
+                    rows = self.hub.ledger.take_dirty()
+                self._store.save(rows)
+
+    def _dropped(self) -> Iterator[tuple[float, Mapping[str, str]]]:
+        counts = self.outbox.counts()
+        names: dict[Signal, str] = {"traces": "spans", "metrics": "metrics", "logs": "log_records"}
+        for signal, name in names.items():
+            for reason, count in counts[signal].dropped.items():
+                yield count, {"signal": name, "reason": reason}
+
+    def _on_stall(self, stall: StallInfo) -> None:
+        where = stall.frame or "unknown code"
+        if stall.ended:
+            body, severity = f"the event loop hung for {stall.seconds:.1f} s in {where}", "INFO"
+        else:
+            body, severity = f"the event loop hangs in {where}, {stall.seconds:.1f} s so far", "WARN"
+        self._emit(
+            semconv.BotEvent.LOOP_STALLED,
+            body,
+            severity=severity,
+            **{STALL_SECONDS: stall.seconds, STALL_FRAME: stall.frame, STALL_STACK: stall.stack or None},
+        )
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def _on_end(self, stop: Stop) -> None:
+        self._close(stop, self.settings.exit_timeout)
+
+    def _on_crash(self, error: BaseException, main: bool) -> None:
+        component = "LiveRunner" if main else "Thread"
+        self.tell(ErrorOccurred(component=component, error_type=type(error).__name__, message=str(error)))
+
+    def _close(self, stop: Stop, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        if not self.is_open or not self._closing.acquire(timeout=timeout):
+            return
+        try:
+            if self.is_open:
+                self._shut(stop, deadline)
+        finally:
+            self._open = False
+            self._closing.release()
+
+    def _shut(self, stop: Stop, deadline: float) -> None:
+        if hub.current() is self.hub:
+            hub.install(None)  # nothing of the bot comes after this
+        with Guard("close"):
+            self._monitor.stop()
+        with Guard("close"):
+            self.hub.lifecycle.close()
+        self._emit(
+            semconv.BotEvent.STOPPED,
+            f"{self.settings.service_name} stopped: {stop.reason}",
+            severity="INFO" if stop.graceful else "ERROR",
+            exception=stop.error,
+            **{STOP_REASON: stop.reason, UPTIME: time.monotonic() - self._started},
+        )
+        with Guard("close"):
+            if self._bridge is not None:
+                self._bridge.close()
+        with Guard("close"):
+            if stop.graceful:
+                self.hub.recorders.close()
+        if self._keeper.is_me:
+            self._save()
+        else:  # a disk that hangs must not hold up the end
+            _wait(self._keeper.submit(self._save), deadline)
+        _wait(self._flusher.submit(self._providers.shutdown), deadline)
+        self.outbox.close(deadline)
+        catalog.unbind()
+        self._flusher.stop()
+        self._keeper.stop()
+        if self._store is not None:
+            self._store.close()
+        if self._lease is not None:
+            self._lease.release()
+        self._ending.remove()
+
+    def _forked(self) -> None:
+        """In a forked child: the parent goes on, this copy is dead. No lock is taken: somebody may have held it."""
+        if self._open and self._bridge is not None:
+            self._bridge.mute()
+        self._open = False
+        if self._lease is not None:
+            self._lease.forget()
+        self._providers.stop_serving(forked=True)
+
+
+def _outbox(settings: Settings, identity: Identity) -> Outbox:
+    directory = identity.directory / "otlp" if identity.directory is not None and settings.json_bytes else None
+    mode: Literal["otlp", "embedded"] = "otlp" if settings.has_endpoint or directory is None else "embedded"
+    try:
+        return Outbox(
+            "off" if settings.disabled or settings.mode == "backtest" else mode,
+            protocol=cast("Literal['http/protobuf', 'grpc']", settings.protocol),
+            buffer_bytes=settings.buffer_bytes,
+            directory=directory,
+            file_bytes=settings.json_bytes,
+            timeout=settings.export_timeout,
+        )
+    except ModuleNotFoundError:
+        allowed = "http/protobuf; grpc after pip install 'otel-mcbot[grpc]'"
+        raise SettingsError("OTEL_EXPORTER_OTLP_PROTOCOL", settings.protocol, allowed) from None
+
+
+@contextlib.contextmanager
+def _as_environment(settings: Settings) -> Iterator[None]:
+    """The stock exporters read where and how to send from the environment only: let them read what was decided."""
+    values = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": settings.endpoint,
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": settings.traces_endpoint,
+        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": settings.metrics_endpoint,
+        "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": settings.logs_endpoint,
+        "OTEL_EXPORTER_OTLP_HEADERS": ",".join(f"{key}={quote(value)}" for key, value in settings.headers.items()),
+    }
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update({name: value for name, value in values.items() if value})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _instrument_asyncio(providers: _Providers) -> None:
+    from opentelemetry.instrumentation.asyncio import AsyncioInstrumentor
+
+    AsyncioInstrumentor().instrument(tracer_provider=providers.tracer, meter_provider=providers.meter)
+
+
+def _quiet_sdk() -> None:
+    """Trouble of the SDK is said once a minute by each of its modules, not at every measurement."""
+    for name in [*logging.root.manager.loggerDict]:
+        if name.startswith("opentelemetry."):
+            module = logging.getLogger(name)
+            if not any(isinstance(present, OnceAMinute) for present in module.filters):
+                module.addFilter(OnceAMinute())
+
+
+def _wait(future: Future[Any], deadline: float) -> bool:
+    try:
+        future.result(max(0.0, deadline - time.monotonic()))
+    except Exception as error:
+        logger.debug("a flush did not end in time: %r", error)
+        return False
+    return True
+
+
+# -- the process' one ------------------------------------------------------------------------------------------------
+
+_configuring = threading.RLock()
+_telemetry: Telemetry | None = None
+
+
+def configure(
+    service_name: str | None = None,
+    *,
+    mode: str | None = None,
+    expect: Mapping[str, str] | None = None,
+    strategies: Sequence[str] = (),
+    version: str | None = None,
+    exchange: str | None = None,
+    config: object = None,
+    tracer_provider: trace.TracerProvider | None = None,
+    meter_provider: metrics.MeterProvider | None = None,
+    logger_provider: _logs.LoggerProvider | None = None,
+    **settings: Any,
+) -> Telemetry:
+    """Start the telemetry of this process. A second call returns what the first one made.
+
+    Neither a dead network nor a full disk makes it fail; only a setting that cannot be used does.
+
+    Args:
+        service_name: the bot's name.
+        mode: ``live``, ``paper``, ``shadow`` or ``backtest``.
+        expect: symbols that must arrive, each with its timeframe: ``{"BTC/USDT": "1m"}``.
+        strategies: strategies whose counters exist at 0 from the start.
+        version: the bot's version.
+        exchange: the venue it trades on.
+        config: the bot's configuration, anything; a short hash of it is kept.
+        tracer_provider: used instead of the one that is set, or of our own; likewise the other two.
+        settings: any field of :class:`~otel_mcbot.settings.Settings` (docs/settings.md).
+
+    Raises:
+        SettingsError: a setting cannot be used. Uncaught it ends the script with status 2; the line is on standard
+            error already.
+        TypeError: an argument that is no setting.
+    """
+    global _telemetry
+    arguments = {
+        "service_name": service_name, "mode": mode, "expect": expect or None, "strategies": tuple(strategies) or None,
+        "version": version, "exchange": exchange, **settings,
+    }  # fmt: skip
+    try:
+        with _configuring:
+            loaded = Settings.load(**arguments)
+            if _telemetry is not None and _telemetry.is_open:
+                if loaded != _telemetry.settings and any(value is not None for value in arguments.values()):
+                    logger.warning("configure() was called again with other settings: the first ones stay")
+                return _telemetry
+            Guard.strict = loaded.strict
+            try:
+                _telemetry = Telemetry(loaded, config, (tracer_provider, meter_provider, logger_provider))
+            except Exception as error:
+                if loaded.strict or isinstance(error, SettingsError):
+                    raise
+                logger.exception("telemetry cannot start, the bot goes on without it")
+                _telemetry = Telemetry(replace(loaded, disabled=True), config)
+            return _telemetry
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        raise
+
+
+def _after_fork() -> None:
+    global _configuring
+    _configuring = threading.RLock()
+    Guard.forget()
+    hub.install(None)
+    if _telemetry is not None:
+        _telemetry._forked()
+        catalog.unbind()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
