@@ -22,7 +22,7 @@ import inspect
 import itertools
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Self, TypeVar, cast
@@ -149,11 +149,12 @@ class Stage:
                 f"{type(self).__name__} cannot wrap the generator {function.__qualname__}: its body runs in its "
                 "consumer's context; use the stage as a with block inside it"
             )
+        names = _parameters(function)
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
             async def awaited(*args: P.args, **kwargs: P.kwargs) -> Any:
-                with self._for_call(args, kwargs) as stage:
+                with self._for_call(dict(zip(names, args, strict=False)) | kwargs) as stage:
                     result = await function(*args, **kwargs)
                     stage._returned(result)
                     return result
@@ -162,22 +163,22 @@ class Stage:
 
         @functools.wraps(function)
         def called(*args: P.args, **kwargs: P.kwargs) -> R:
-            with self._for_call(args, kwargs) as stage:
+            with self._for_call(dict(zip(names, args, strict=False)) | kwargs) as stage:
                 result = function(*args, **kwargs)
                 stage._returned(result)
                 return result
 
         return called
 
-    def _for_call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Self:
+    def _for_call(self, arguments: Mapping[str, Any]) -> Self:
         given = dict(self._given)
         with Guard("stage"):
             for key, names in self.hints.items():
                 if key not in given:
-                    value = next((kwargs[name] for name in names if kwargs.get(name) is not None), None)
-                    sources = (*args, *kwargs.values())
-                    found = value if value is not None else next(_read_all(sources, names), None)
-                    if found is not None:
+                    found = reports.read(arguments, *names)
+                    if found is None:
+                        found = next(_read_all(arguments.values(), names), None)
+                    if found is not None and not callable(found):
                         given[key] = found
         return type(self)(self._cycle, **given)
 
@@ -442,9 +443,9 @@ class SubmitOrder(Stage):
             core.lifecycle.enter(cycle)
             self.cycle = cycle
         strategy = facts.text(given.get("strategy")) or cycle.common.get(semconv.STRATEGY)
-        symbol = facts.text(given.get("symbol")) or cycle.common.get(semconv.SYMBOL)
+        symbol = facts.text(given.get("symbol")) or cycle.common.get(semconv.SYMBOL) or "unknown"
         if not self.client_order_id:
-            self.client_order_id = new_client_order_id(str(strategy or "order"), str(symbol or "unknown"))
+            self.client_order_id = new_client_order_id(str(strategy or "order"), str(symbol))
         known = {key: given[key] for key in _REQUEST_FIELDS if key in given}
         scope = scope_here()
         around = chain[-1][1] if chain else cycle.place
@@ -929,7 +930,17 @@ def _cause() -> list[Link]:
     return [Trace(scope.cycle.place).as_link(semconv.Relation.CAUSED_BY)] if scope is not None else []
 
 
-def _read_all(sources: tuple[Any, ...], names: tuple[str, ...]) -> Any:
+def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Names of the positional parameters, so that ``send("BTC/USDT", "buy")`` is understood like keywords are."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return ()
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return tuple(parameter.name for parameter in parameters if parameter.kind in positional)
+
+
+def _read_all(sources: Iterable[Any], names: tuple[str, ...]) -> Iterator[Any]:
     for source in sources:
         if isinstance(source, (str, bytes, int, float)):
             continue
