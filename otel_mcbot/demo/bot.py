@@ -1,0 +1,101 @@
+"""The bot, wired. What it needs of the package: ``configure``, ``attach``, and a ``with`` block a stage."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import suppress
+
+import otel_mcbot as mcbot
+
+from .bus import EventBus
+from .chores import Chores
+from .exchange import PaperExchange
+from .feed import Feed
+from .oms import OrderManager
+from .plan import Plan
+from .pods import PodBook
+from .portfolio import Pod, Portfolio
+from .regime import RegimeWatch
+from .returns import DailyReturns
+from .risk import RiskManager
+from .strategies import Reversion, StrategyRunner, Trend
+
+SERVICE = "otel-mcbot-demo"
+PODS = (Pod("pod-trend", "trend", 50_000.0, "market"), Pod("pod-reversion", "reversion", 50_000.0, "limit"))
+STRATEGIES = {"trend": Trend, "reversion": Reversion}
+SETTLE = 10.0
+"""Seconds at most for what is on its way when the bars end."""
+
+
+def configure(plan: Plan, mode: str) -> mcbot.Telemetry:
+    """Telemetry of the demo, under a name of its own. ``hold`` is short because a demo is."""
+    return mcbot.configure(
+        SERVICE,
+        mode=mode,
+        expect=plan.symbols,
+        strategies=[pod.strategy for pod in PODS],
+        exchange="paper",
+        version=mcbot.__version__,
+        hold=2.0,
+    )
+
+
+class Bot:
+    """Two strategies in two pods on one bus.
+
+    Args:
+        telemetry: what :func:`configure` returned.
+        plan: bars and pace.
+        keep_returns: collect what daily returns are made of; without end it would grow without end.
+    """
+
+    def __init__(self, telemetry: mcbot.Telemetry, plan: Plan, *, keep_returns: bool = False) -> None:
+        self.bus = EventBus()
+        self.seen = mcbot.attach(self.bus).require("bar", "signal", "order_request", "order_rejected", "fill")
+        capital = {pod.strategy: pod.capital for pod in PODS}
+        self.exchange = PaperExchange(plan.seed, cash=sum(capital.values()), pace=plan.pace)
+        self.regime = RegimeWatch(self.bus)
+        self.portfolio = Portfolio(self.bus, PODS, telemetry.execution.on_order_skipped)
+        self.returns = DailyReturns(self.bus, capital) if keep_returns else None
+        self.strategies = [StrategyRunner(self.bus, STRATEGIES[pod.strategy], pod.id) for pod in PODS]
+        self.risk = RiskManager(self.bus)
+        self.oms = OrderManager(self.bus, self.exchange, self.portfolio.order_done)
+        self.feed = Feed(self.bus, self.exchange, telemetry, plan.bars, interval=plan.interval, seed=plan.seed)
+        self.chores = Chores(self.bus, self.exchange, PodBook(self.portfolio, PODS), telemetry.orchestrator.update)
+
+    async def run(self) -> None:
+        """Trades until the bars end or SIGTERM or SIGINT comes, then waits for what is on its way."""
+        self.bus.start()
+        feed = asyncio.create_task(self.feed.run(), name="feed")
+        background = {
+            asyncio.create_task(self.oms.listen(), name="oms"),
+            asyncio.create_task(self.chores.run(), name="chores"),
+        }
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with suppress(NotImplementedError):  # Windows
+                loop.add_signal_handler(number, feed.cancel)
+        try:
+            done, _ = await asyncio.wait({feed, *background}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                if not task.cancelled():
+                    task.result()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._settled(), SETTLE)
+        finally:
+            for task in (feed, *background):
+                task.cancel()
+            await asyncio.gather(feed, *background, return_exceptions=True)
+            await self.bus.stop()
+
+    async def _settled(self) -> None:
+        """Waits until nothing moves any more; resting orders rest on."""
+        before = -1
+        while before != self.bus.metrics.events_dispatched:
+            before = self.bus.metrics.events_dispatched
+            await self.bus.drained()
+            await self.oms.settled()
+            await self.exchange.settled()
+            await self.chores.settled()
+            await self.bus.drained()

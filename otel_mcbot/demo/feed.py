@@ -1,0 +1,84 @@
+"""The market data feed: bars from a market onto the bus, at the pace that was asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import uuid
+from collections.abc import Iterable
+
+import otel_mcbot as mcbot
+
+from .bus import EventBus
+from .events import BarEvent
+from .exchange import PaperExchange
+from .market import Bar
+
+BACKLOG = 500
+"""Events in the bus at which a feed faster than the bot waits. A real market would not; a replay must lose no bar."""
+
+
+class Feed:
+    """One stream of bars, as from a websocket that drops now and then and comes back.
+
+    Args:
+        interval: seconds from one time step to the next; 0 goes as fast as the bot does.
+    """
+
+    def __init__(
+        self,
+        bus: EventBus,
+        exchange: PaperExchange,
+        telemetry: mcbot.Telemetry,
+        bars: Iterable[Bar],
+        *,
+        interval: float,
+        seed: int,
+    ) -> None:
+        self.bus = bus
+        self.exchange = exchange
+        self.socket = telemetry.websocket
+        self.bars = bars
+        self.interval = interval
+        self.count = 0
+        self._connected: set[str] = set()
+        self._rng = random.Random(f"{seed}:feed")
+
+    async def run(self) -> None:
+        """Publishes every bar; returns after the last one."""
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        for step, (_, group) in enumerate(itertools.groupby(self.bars, key=lambda bar: bar.time)):
+            await asyncio.sleep(max(0.0, start + step * self.interval - loop.time()))
+            if self.bus.queue_size > BACKLOG:
+                await self.bus.drained()
+            for bar in group:
+                await self._receive(bar)
+
+    async def _receive(self, bar: Bar) -> None:
+        if bar.symbol not in self._connected:
+            self._connected.add(bar.symbol)
+            self.socket.on_ws_status(bar.symbol, True)
+        elif self._rng.random() < 0.001:
+            self.socket.on_ws_status(bar.symbol, False)
+            await asyncio.sleep(min(0.2, 10 * self.interval))
+            self.socket.on_ws_reconnect(bar.symbol)
+            self.socket.on_ws_status(bar.symbol, True)
+        self.socket.on_ws_message(bar.symbol)
+        self.exchange.on_bar(bar)
+        self.count += 1
+        await self.bus.publish(
+            BarEvent(
+                source="feed",
+                correlation_id=uuid.uuid4(),
+                symbol=bar.symbol,
+                timeframe=bar.timeframe,
+                open=bar.open,
+                high=bar.high,
+                low=bar.low,
+                close=bar.close,
+                volume=bar.volume,
+                bar_timestamp=bar.time,
+            )
+        )
