@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from otel_mcbot import facts
 from otel_mcbot.facts import Fact, text
-from otel_mcbot.ledger import EVENT_PREFIX
+from otel_mcbot.orders import EVENT_PREFIX
 from otel_mcbot.reports import read, unix_seconds
 
 Names = tuple[str, ...]
