@@ -145,10 +145,10 @@ class Cycle:
 
     @property
     def waiting(self) -> bool:
-        """A signal that points somewhere has not become an order yet, and still may."""
-        if self.direction not in ("LONG", "SHORT") or self.denied or self.key is None:
+        """A signal may still become an order: also a neutral one, where it is on its way to a handler."""
+        if self.direction is None or self.denied or self.key is None:
             return False
-        return self.awaits or self.carried
+        return self.carried or (self.awaits and self.direction != "NEUTRAL")
 
     def outcome(self) -> Outcome:
         """What became of the cycle, from its orders as they are now."""

@@ -83,6 +83,7 @@ class Lifecycle:
         self._waiting: dict[tuple[str, str], Cycle] = {}
         self._deadlines: list[tuple[float, int]] = []
         self._bars: dict[str, BarReceived] = {}
+        self._neutral: dict[tuple[str, str], SignalGenerated] = {}
 
     # -- cycles ----------------------------------------------------------------------------------------------------
 
@@ -292,24 +293,10 @@ class Lifecycle:
         if cycle is not None and (scope is None or scope.cycle is not cycle) and cycle.signal_at is not None:
             cycle = None  # the one that waits has had its signal: this is the next decision
         if cycle is None:
-            if fact.direction == "NEUTRAL":
+            if fact.direction == "NEUTRAL":  # most of them change nothing: drawn when an order comes of it
+                self._neutral[fact.strategy, fact.symbol] = fact
                 return None
-            bar = self._bars.get(fact.symbol)
-            began = bar.at if bar is not None and 0 <= fact.at - bar.at < self.hold else fact.at
-            cycle = self.start(
-                strategy=fact.strategy,
-                symbol=fact.symbol,
-                pod_id=fact.pod_id,
-                correlation_id=fact.correlation_id,
-                at=began,
-            )
-            chain = ()
-            cycle.awaits = True
-            cycle.stages.add(SpanName.GENERATE_SIGNAL)
-            attributes: dict[str, AttributeValue] = {semconv.SIGNAL_DIRECTION: fact.direction.lower()}
-            if fact.strength is not None:
-                attributes[semconv.SIGNAL_STRENGTH] = fact.strength
-            self._draw(cycle, SpanName.GENERATE_SIGNAL, cycle.place, attributes, began, fact.at)
+            cycle, chain = self._decide(fact), ()
         if cycle.key is None:
             cycle.key = (fact.strategy, fact.symbol)
         cycle.direction = fact.direction
@@ -318,6 +305,27 @@ class Lifecycle:
         if cycle.entered == 0 and not cycle.orders:
             self._wait(cycle)
         return Trace(chain[-1][1] if chain else cycle.place, Scope(cycle, chain))
+
+    def _decide(self, fact: SignalGenerated) -> Cycle:
+        """A cycle for a signal that no stage drew: it began with the bar, if there was one lately."""
+        bar = self._bars.get(fact.symbol)
+        began = bar.at if bar is not None and 0 <= fact.at - bar.at < self.hold else fact.at
+        cycle = self.start(
+            strategy=fact.strategy,
+            symbol=fact.symbol,
+            pod_id=fact.pod_id,
+            correlation_id=fact.correlation_id,
+            at=began,
+        )
+        cycle.awaits = True
+        cycle.signal_at = fact.at
+        cycle.direction = fact.direction
+        cycle.stages.add(SpanName.GENERATE_SIGNAL)
+        attributes: dict[str, AttributeValue] = {semconv.SIGNAL_DIRECTION: fact.direction.lower()}
+        if fact.strength is not None:
+            attributes[semconv.SIGNAL_STRENGTH] = fact.strength
+        self._draw(cycle, SpanName.GENERATE_SIGNAL, cycle.place, attributes, began, fact.at)
+        return cycle
 
     def _on_change(self, fact: OrderFact, change: Change) -> tuple[Cycle, Trace]:
         order = change.order
@@ -357,7 +365,10 @@ class Lifecycle:
             pass
         elif change.requested:
             cycle, chain = self.find(order.strategy, order.symbol)
-            if cycle is None and now_in is not None:  # that cycle is over: this is a new decision, made because of it
+            neutral = self._neutral.pop((order.strategy or "", order.symbol), None)
+            if cycle is None and neutral is not None and fact.at - neutral.at < self.hold:
+                cycle = self._decide(neutral)
+            elif cycle is None and now_in is not None:  # that cycle is over: this is a new decision, made because of it
                 links.append(Trace(now_in.cycle.place).as_link(Relation.CAUSED_BY))
         else:
             before = Trace.from_traceparent(order.trace)

@@ -108,13 +108,12 @@ class Trace:
         """A link for a new trace: many events, one effect."""
         return Link(self.span, {semconv.LINK_RELATION: str(relation.value)})
 
-    def __getstate__(self) -> tuple[Any, ...]:
-        return tuple(self.span)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (self.traceparent(),)
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        trace_id, span_id, _, flags = state[:4]
-        object.__setattr__(self, "span", SpanContext(trace_id, span_id, True, TraceFlags(flags)))
-        object.__setattr__(self, "scope", None)
+
+def _unpickled(traceparent: str) -> Trace | None:
+    return Trace.from_traceparent(traceparent)
 
 
 @contextmanager

@@ -474,6 +474,30 @@ def test_neutral_signals_make_no_trace(bench: Bench) -> None:
     assert bench.seen.count(facts.SignalGenerated) == 1
 
 
+def test_a_neutral_signal_is_drawn_when_an_order_comes_of_it(bench: Bench) -> None:
+    bench.hub.tell(facts.SignalGenerated(strategy="s", symbol=SYMBOL, direction="NEUTRAL"))
+    bench.hub.tell(facts.OrderRequested(client_id="s-btcusdt-1", symbol=SYMBOL, side="SELL", quantity=1, strategy="s"))
+    bench.hub.tell(facts.OrderFilled(client_id="s-btcusdt-1", quantity=1, price=10.0, fill_id="1"))
+    assert bench.tree() == [
+        "trade_cycle [filled]",
+        "  strategy.generate_signal [neutral]",
+        "  oms.submit_order [filled]",
+        "  oms.await_fill [filled]",
+    ]
+    bench.check()
+
+
+def test_a_neutral_signal_on_its_way_to_a_handler_waits_for_its_order(bench: Bench) -> None:
+    with generate_signal(strategy="s", symbol=SYMBOL) as stage:
+        stage.signal("flat")
+        carried = Trace.here()
+    with resume(carried), submit_order(side="sell", quantity=1) as order:
+        order.filled(1, 10.0)
+    assert bench.tree()[0] == "trade_cycle [filled]"
+    assert bench.tree()[1] == "  strategy.generate_signal [neutral]"
+    bench.check()
+
+
 def test_a_signal_told_by_stage_and_bus_counts_once(bench: Bench) -> None:
     for direction in ("LONG", "NEUTRAL"):
         with generate_signal(strategy="s", symbol=SYMBOL) as stage:
