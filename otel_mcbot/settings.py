@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -478,8 +477,26 @@ def _from_environment(environ: Mapping[str, str], variable: str, secret: bool) -
         raise SettingsError(f"{variable}_FILE", path, "a readable text file") from None
 
 
+_PAGE: Final = """# Settings
+
+Every argument of `configure()` is also an environment variable. An argument wins over the variable, the variable over
+the default; an empty variable counts as unset. Where OpenTelemetry has a variable, that one is used, in its own unit.
+Variables that are not listed (TLS, compression, limits of spans) keep their meaning for the exporters and the SDK.
+
+A value that cannot be used is an error of one line, and the exit status of a script is 2:
+
+```
+MCBOT_MODE='lvie': allowed live, paper, shadow, backtest
+```
+
+A program that wants to go on catches it as a `ValueError`. Nothing else makes `configure()` fail: not a network that is
+down, not a disk that is full.
+
+"""
+
+
 def markdown() -> str:
-    """The table of settings, as docs/settings.md shows it."""
+    """The page docs/settings.md."""
     rows = ["| argument | variable | default | allowed | what it does |", "|---|---|---|---|---|"]
     for item in fields(Settings):
         default = item.default
@@ -492,8 +509,4 @@ def markdown() -> str:
         shown = "" if default in (None, "") else f"`{str(default).lower() if isinstance(default, bool) else default}`"
         cells = (f"`{item.name}`", f"`{item.metadata['variable']}`", shown, unit + kind.allowed, item.metadata["help"])
         rows.append(f"| {' | '.join(cells)} |")
-    return "\n".join(rows) + "\n"
-
-
-if __name__ == "__main__":
-    sys.stdout.write(markdown())
+    return _PAGE + "\n".join(rows) + "\n"

@@ -356,59 +356,68 @@ class Telemetry:
         self, settings: Settings, config: object = None, providers: Sequence[object] = (None, None, None)
     ) -> None:
         self.settings = settings
-        self.identity, self._lease = identify(
-            settings, config, leased=settings.mode != "backtest" and not settings.disabled
-        )
-        self.resource = Resource.create({**settings.resource_attributes, **self.identity.attributes()})
-        self.outbox = _outbox(settings, self.identity)
-        with _as_environment(settings):
-            self._providers = _Providers(settings, self.resource, self.outbox, providers)
-        redactor = Redactor.from_environ(os.environ, settings.headers.values())
-        self.hub = assemble(
-            settings,
-            self._providers.tracer,
-            self._providers.meter,
-            self._providers.logger,
-            redactor,
-            readers=self._providers.readers,
-            viewed=self._providers.viewed,
-        )
-        recorders = self.hub.recorders
-        self.exchange = recorders.exchange
-        self.websocket = recorders.websocket
-        self.onchain = recorders.onchain
-        self.regime = recorders.regime
-        self.execution = recorders.execution
-        self.anomaly = recorders.anomaly
-        self.orchestrator = recorders.orchestrator
-        self.reconciliation = recorders.reconciliation
         self._started = time.monotonic()
-        self._look_at = 0.0
         self._pid = os.getpid()
         self._closing = threading.Lock()
-        self._open = not settings.disabled
-        if settings.disabled:
-            catalog.unbind()
-            return
+        self._open = False
+        with contextlib.ExitStack() as undo:  # what a failing start has begun ends again
+            leased = settings.mode != "backtest" and not settings.disabled
+            self.identity, self._lease = identify(settings, config, leased=leased)
+            if self._lease is not None:
+                undo.callback(self._lease.release)
+            self.resource = Resource.create({**settings.resource_attributes, **self.identity.attributes()})
+            self.outbox = _outbox(settings, self.identity)
+            undo.callback(self.outbox.close, 0.0)
+            with _as_environment(settings):
+                self._providers = _Providers(settings, self.resource, self.outbox, providers)
+            undo.callback(self._providers.shutdown)
+            self._redactor = Redactor.from_environ(os.environ, settings.headers.values())
+            self.hub = assemble(
+                settings,
+                self._providers.tracer,
+                self._providers.meter,
+                self._providers.logger,
+                self._redactor,
+                readers=self._providers.readers,
+                viewed=self._providers.viewed,
+            )
+            undo.callback(catalog.unbind)
+            recorders = self.hub.recorders
+            self.exchange = recorders.exchange
+            self.websocket = recorders.websocket
+            self.onchain = recorders.onchain
+            self.regime = recorders.regime
+            self.execution = recorders.execution
+            self.anomaly = recorders.anomaly
+            self.orchestrator = recorders.orchestrator
+            self.reconciliation = recorders.reconciliation
+            if not settings.disabled:
+                self._start()
+                undo.pop_all()
+
+    def _start(self) -> None:
+        settings = self.settings
         directory = self.identity.directory
         self._store = Store(directory / "ledger.sqlite") if directory is not None else None
         if self._store is not None:
             with Guard("restore"):
                 self.hub.ledger.restore(self._store.load())
+        self._look_at = 0.0
         self._bridge: LogBridge | None = None
         self._keeper = Worker("mcbot-keeper", self._keep, TICK)
         self._flusher = Worker("mcbot-metrics", self._providers.collect, settings.metric_interval)
-        self._monitor = ProcessMonitor(ProcessMonitorConfig(), recorders.process, self._on_stall)
+        self._monitor = ProcessMonitor(ProcessMonitorConfig(), self.hub.recorders.process, self._on_stall)
         self._ending = Ending(self._on_end, self._on_crash, self._keeper, settings.exit_timeout)
+        self._open = True
         _quiet_sdk()
         with Guard("start"):
-            recorders.start()
+            self.hub.recorders.start()
             catalog.telemetry_dropped.watch(self._dropped)
         with Guard("start"):
             self._monitor.start()
             self.hub.on_loop = self._monitor.ensure_beat
         with Guard("logs"):
-            self._bridge = bridge(settings, self._providers.logger, redactor, self._keeper.submit)
+            self._bridge = bridge(settings, self._providers.logger, self._redactor, self._keeper.submit)
         if settings.asyncio_instrumentation:
             with Guard("asyncio instrumentation"):
                 _instrument_asyncio(self._providers)

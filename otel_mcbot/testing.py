@@ -132,14 +132,14 @@ class Captured:
     def roots(self) -> list[Node]:
         """The spans that have ended as trees, by start. A span whose parent has not ended is a root, too."""
         spans = sorted(self.spans, key=lambda span: span.start_time or 0)
-        ids = {span.context.span_id for span in spans}
+        ids = {_id(span) for span in spans}
         children: dict[int | None, list[ReadableSpan]] = {}
         for span in spans:
             parent = span.parent.span_id if span.parent is not None and span.parent.span_id in ids else None
             children.setdefault(parent, []).append(span)
 
         def node(span: ReadableSpan) -> Node:
-            return Node(span, tuple(map(node, children.get(span.context.span_id, []))))
+            return Node(span, tuple(map(node, children.get(_id(span), []))))
 
         return [node(span) for span in children.get(None, [])]
 
@@ -231,6 +231,11 @@ def capture(*, strict: bool = True, **settings: Any) -> Iterator[Captured]:
         for handle, state in zip(handles, bound, strict=True):
             for slot, value in state.items():
                 setattr(handle, slot, value)
+
+
+def _id(span: ReadableSpan) -> int:
+    context = span.get_span_context()
+    return context.span_id if context is not None else 0
 
 
 def _slots(handle: object) -> list[str]:
