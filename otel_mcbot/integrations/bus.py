@@ -44,6 +44,9 @@ MAX_KINDS: Final = 256
 
 _GUARD: Final = Guard("bus")
 
+_Route = tuple[Any, type, Any]
+"""What decides whom an event reaches: its type as the bot writes it, its class, the topic if there is one."""
+
 
 def attach(bus: Any) -> Attached:
     """Watch an event bus; call it before the bot subscribes.
@@ -152,6 +155,7 @@ class _Carried:
     trace: Trace | None
     at: float
     event: object  # kept, because the address of an event without an id is its key
+    route: _Route
     left: int = 0
     started: bool = False
     told: bool = False
@@ -159,16 +163,17 @@ class _Carried:
 
 @dataclass(eq=False, slots=True)
 class _Handler:
-    """A subscribed handler: under which keys, and which kinds of event have reached it."""
+    """A subscribed handler: under which keys, and what has reached it."""
 
     keys: tuple[Any, ...]
     original: Callable[..., Any]
     wrapper: Callable[..., Any]
-    kinds: set[Hashable] = field(default_factory=set)
+    routes: set[_Route] = field(default_factory=set)
 
-    def hears(self, kind: Hashable, cls: type, topic: Hashable) -> bool:
+    def hears(self, route: _Route) -> bool:
         """Whether an event will reach it. A bus may have rules of its own (wildcards): what came before tells."""
-        if kind in self.kinds:
+        kind, cls, topic = route
+        if route in self.routes:
             return True
         return any(issubclass(cls, key) if isinstance(key, type) else key in (kind, topic) for key in self.keys)
 
@@ -231,15 +236,16 @@ class _Tap:
         self._lock = threading.Lock()
         self._handlers: list[_Handler] = []
         self._own: set[Hashable] = set()
-        self._told: set[Hashable] = set()
+        self._told: dict[Hashable, _Route] = {}
         self._told_order: deque[Hashable] = deque()
-        self._counts: dict[Hashable, int] = {}
-        self._unheard: set[Hashable] = set()
+        self._counts: dict[_Route, int] = {}
+        self._unheard: set[_Route] = set()
         self._names: dict[Hashable, str] = {}
         self._number = 0
         self._joining: list[Awaitable[Any]] = []
         self._publish = bus.publish
         self._subscribe = bus.subscribe
+        self._cannot_join = is_async(bus.subscribe) and not is_async(bus.publish)
         self._unsubscribe = getattr(bus, "unsubscribe", None)
         earlier = handlers_of(bus)
         types, classes = event_types_of(bus), event_classes_of(bus)
@@ -286,9 +292,9 @@ class _Tap:
                 f"publish and subscribe cannot be replaced ({error}): events give facts, but carry no place in a trace"
             )
             for name in SHAPES:  # publications cannot be watched, so every type is subscribed now
-                self._watch(types.get(name, name), object, None)
+                self._watch((types.get(name, name), object, None))
         else:
-            if is_async(self._subscribe) and not is_async(self._publish):
+            if self._cannot_join:
                 self.attached.problems.append(
                     "subscribe is async and publish is not: only events that the bot handles itself give facts"
                 )
@@ -345,16 +351,16 @@ class _Tap:
                 return None
             join(hub.current())
             event, topic = _event_in(args, kwargs)
-            kind, key, cls = _kind_of(event), _key_of(event), type(event)
-            self._watch(kind, cls, topic)
-            handlers = self._count(kind, cls, topic)
-            carried = _Carried(Trace.here(), time.monotonic(), event)
+            key, route = _key_of(event), (_kind_of(event), type(event), topic)
+            self._watch(route)
+            handlers = self._count(route)
+            carried = _Carried(Trace.here(), time.monotonic(), event, route, told=key in self._told)
             with self._lock:
                 self._number += 1
                 if handlers == 0:
-                    if kind in self._unheard:
+                    if route in self._unheard or len(self._unheard) >= MAX_KINDS:
                         return None  # nobody listens, so nobody would take the place away again
-                    self._unheard.add(kind)
+                    self._unheard.add(route)
                 found = self.in_flight.setdefault(key, carried)
                 found.left += handlers
                 if found is carried:
@@ -388,20 +394,21 @@ class _Tap:
             del self.in_flight[key]
             self._gone(carried)
             if carried.told:
-                self._remember(key)
+                self._remember(key, carried.route)
 
     def _gone(self, carried: _Carried) -> None:
         if not carried.started:
             carried.started = True
             self.health.waiting -= 1
 
-    def _remember(self, key: Hashable) -> None:
-        if isinstance(key, _Address) or key in self._told:
+    def _remember(self, key: Hashable, route: _Route) -> None:
+        if isinstance(key, _Address):
             return  # an address is used again: it says nothing about a later event
-        self._told.add(key)
-        self._told_order.append(key)
-        if len(self._told_order) > MAX_TOLD:
-            self._told.discard(self._told_order.popleft())
+        if key not in self._told:
+            self._told_order.append(key)
+            if len(self._told_order) > MAX_TOLD:
+                del self._told[self._told_order.popleft()]
+        self._told[key] = route
 
     # -- subscribe -----------------------------------------------------------------------------------------------------
 
@@ -475,28 +482,25 @@ class _Tap:
                 self._handlers.remove(handler)
                 self._counts.clear()
 
-    def _count(self, kind: Hashable, cls: type, topic: Hashable) -> int:
+    def _count(self, route: _Route) -> int:
         """How many handlers an event will reach."""
-        count = self._counts.get((kind, cls, topic))
+        count = self._counts.get(route)
         if count is None:
             with self._lock:
-                count = sum(handler.hears(kind, cls, topic) for handler in self._handlers)
+                count = sum(handler.hears(route) for handler in self._handlers)
                 if len(self._counts) >= 4 * MAX_KINDS:
                     self._counts.clear()
-                self._counts[kind, cls, topic] = count
+                self._counts[route] = count
         return count
 
-    def _watch(self, kind: Hashable, cls: type, topic: Hashable) -> None:
+    def _watch(self, route: _Route) -> None:
         """Subscribe to a kind of event before its first publication, in the form of key that this bus uses.
 
         The form is the topic that was given, else the class where the bot subscribes to classes, else ``event_type``.
         """
+        kind, cls, topic = route
         key = topic if topic is not None else cls if self._by_class and cls is not object else kind
-        if (
-            key in self._own
-            or len(self._own) >= MAX_KINDS
-            or (is_async(self._subscribe) and not is_async(self._publish))
-        ):
+        if key in self._own or len(self._own) >= MAX_KINDS or self._cannot_join:
             return
         self._own.add(key)
         handler = _Handler((key,), _observe, _observe)
@@ -563,23 +567,24 @@ class _Tap:
         with _GUARD:
             now = time.monotonic()
             event, _ = _event_in(args, kwargs)
-            kind, run.key, run.event = _kind_of(event), _key_of(event), event
+            run.key, run.event = _key_of(event), event
             with self._lock:
-                if kind not in handler.kinds and len(handler.kinds) < MAX_KINDS:
-                    handler.kinds.add(kind)
-                    self._unheard.discard(kind)
-                    self._counts.clear()
                 carried = run.carried = self.in_flight.get(run.key)
-                if carried is None:
-                    told = run.key in self._told
-                    self._remember(run.key)
-                else:
-                    told, carried.told = carried.told, True
+                if carried is not None:
+                    route, told, carried.told = carried.route, carried.told, True
                     self._gone(carried)
+                else:  # not published through us, or its place is away already: our count of handlers was too low
+                    told = run.key in self._told
+                    route = self._told.get(run.key) or (_kind_of(event), type(event), None)
+                    self._remember(run.key, route)
+                if route not in handler.routes and len(handler.routes) < MAX_KINDS:
+                    handler.routes.add(route)
+                    self._unheard.discard(route)
+                    self._counts.clear()
             if carried is not None:
                 run.trace, run.wait = carried.trace, now - carried.at
             if not told:
-                self._tell(run, kind, now)
+                self._tell(run, route[0], now)
         return run
 
     def _tell(self, run: _Run, kind: Hashable, now: float) -> None:

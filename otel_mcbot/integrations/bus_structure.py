@@ -64,7 +64,7 @@ def event_classes_of(bus: object) -> dict[str, type]:
         for cls in _family(annotation):
             kind = _default(cls, "event_type")
             if kind is not None:
-                found[type_name(kind)] = cls
+                found.setdefault(type_name(kind), cls)  # parents come first
     return found
 
 
