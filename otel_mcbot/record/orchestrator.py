@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import combinations
 from statistics import fmean, stdev
 from typing import Final
@@ -17,6 +17,7 @@ from typing import Final
 from otel_mcbot import catalog
 from otel_mcbot.facts import number, text
 from otel_mcbot.guard import Guard
+from otel_mcbot.reports import read
 
 _guard: Final = Guard("record.orchestrator")
 
@@ -53,6 +54,16 @@ class OrchestratorSnapshot:
     sharpes: Mapping[str, float] = field(default_factory=dict)
     targets: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, source: object) -> OrchestratorSnapshot:
+        """The same from a mapping or any object with these names; what it does not have is left out."""
+        if isinstance(source, OrchestratorSnapshot):
+            return source
+        known = {each.name: read(source, each.name) for each in fields(cls)}
+        if not isinstance(source, Mapping) and all(value is None for value in known.values()):
+            raise TypeError(f"no snapshot: {type(source).__name__} has none of {', '.join(known)}")
+        return cls(**{name: value for name, value in known.items() if value is not None})
+
     @property
     def pods(self) -> frozenset[str]:
         """Every pod that is named anywhere."""
@@ -72,8 +83,12 @@ class Orchestrator:
         self._pods: frozenset[str] = frozenset()
 
     @_guard
-    def update(self, snapshot: OrchestratorSnapshot) -> None:
-        """The pods are as ``snapshot`` says. A pod that it does not name any more is gone."""
+    def update(self, snapshot: object) -> None:
+        """The pods are as ``snapshot`` says: an :class:`OrchestratorSnapshot`, or a mapping or object like one.
+
+        A pod that it does not name any more is gone.
+        """
+        snapshot = OrchestratorSnapshot.of(snapshot)
         with self._lock:
             gone, self._pods = self._pods - snapshot.pods, snapshot.pods
         for pod in gone:

@@ -40,7 +40,7 @@ class Performance:
         self.peak = 0.0
         self.equity: float | None = None
         """Of the account, when PnL was at its peak."""
-        self._first_day = day
+        self.first_day = day
         self._days: dict[int, float] = {}
         self._won: deque[bool] = deque(maxlen=TRADES)
 
@@ -69,7 +69,7 @@ class Performance:
 
     def sharpe(self, day: int) -> float | None:
         """Annualised mean over deviation of daily PnL, days without a trade too; ``None`` before there are two days."""
-        first = max(self._first_day, day - DAYS + 1)
+        first = max(self.first_day, day - DAYS + 1)
         days = self._days  # replaced, never changed in what it holds of the past
         daily = [days.get(each, 0.0) for each in range(first, day + 1)]
         if len(daily) < 2 or (deviation := stdev(daily)) <= 0:
@@ -110,8 +110,12 @@ class Strategy:
         return performance
 
     def record_bar(self, bar: facts.BarReceived) -> None:
-        if bar.bar_time is not None:
-            self._market_time = max(self._market_time or 0.0, bar.bar_time)
+        if bar.bar_time is None:
+            return
+        if self._market_time is None:  # strategies that were met before count by the market's days, too
+            for performance in self._performance.values():
+                performance.first_day = min(performance.first_day, int(bar.bar_time // DAY))
+        self._market_time = max(self._market_time or 0.0, bar.bar_time)
 
     def record_balance(self, balance: facts.BalanceUpdated) -> None:
         self._equity = balance.equity or self._equity

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from enum import StrEnum
+from types import SimpleNamespace
 
 import pytest
 from metering import Bot, Metered, metered
@@ -364,6 +365,17 @@ def test_a_snapshot_of_pods(bot: Bot) -> None:
     assert value(catalog.netting_offset_ratio) == pytest.approx(0.5)
 
 
+def test_a_snapshot_may_be_a_mapping_or_any_object(bot: Bot) -> None:
+    update = bot.recorders.orchestrator.update
+    update({"equity": {"a": 600.0}, "states": {"a": "production"}, "unknown": 1})
+    assert bot.value(catalog.pod_equity, pod_id="a") == 600
+    update(SimpleNamespace(equity={"a": 500.0}, returns=None))
+    assert bot.value(catalog.pod_equity, pod_id="a") == 500
+    assert bot.value(catalog.active_pods) == 1
+    with pytest.raises(TypeError, match="no snapshot"):  # strict, as tests are
+        update(object())
+
+
 def test_a_pod_that_is_gone_is_0_once(bot: Bot) -> None:
     update = bot.recorders.orchestrator.update
     update(OrchestratorSnapshot(states={"a": "production"}, equity={"a": 600.0}))
@@ -521,7 +533,7 @@ def test_callbacks_never_raise() -> None:
         r.regime.on_funding_rate(odd, odd)  # type: ignore[arg-type]
         r.execution.on_order_skipped(odd, odd)  # type: ignore[arg-type]
         r.anomaly.on_drawdown(odd, odd, odd, odd)  # type: ignore[arg-type]
-        r.orchestrator.update(odd)  # type: ignore[arg-type]
+        r.orchestrator.update(odd)
         r.reconciliation.on_check(odd, odd, odd)  # type: ignore[arg-type]
         bot.meters.collect()
         assert sum(Guard.failures.values()) + sum(instruments.dropped.values()) >= 9

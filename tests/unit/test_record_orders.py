@@ -357,6 +357,7 @@ def test_the_sharpe_ratio_looks_back_30_days() -> None:
 
 def test_market_days_make_a_replay_have_days(bot: Bot) -> None:
     day = 1_522_540_800.0
+    bot.tell(facts.SignalGenerated(strategy="ctrend", symbol="BTC/USDT", direction="LONG"))  # met today, not then
     for n, realized in enumerate((10.0, -5.0, 7.0)):
         bar_time = day + n * 86_400
         bot.tell(facts.BarReceived(symbol="BTC/USDT", timeframe="1m", close=100.0, bar_time=bar_time))
