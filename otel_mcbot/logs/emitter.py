@@ -317,17 +317,14 @@ class Emitter:
                 room[1] -= _size(result)
 
     def _exception(self, attributes: dict[str, AttributeValue], exception: ExcInfo) -> None:
-        kind, value, trace = exception
-        if kind is None:
-            return
-        module = kind.__module__
-        attributes[exception_attributes.EXCEPTION_TYPE] = (
-            kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"
-        )
-        attributes[exception_attributes.EXCEPTION_MESSAGE] = self.redactor.text(_str(value), ATTRIBUTE_LIMIT)
         try:
-            stack = "".join(traceback.format_exception(kind, value, trace))
-        except Exception as error:  # exceptions with broken parts exist
+            kind, value, trace = exception
+            if kind is None:
+                return
+            name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+            attributes[exception_attributes.EXCEPTION_TYPE] = name
+            attributes[exception_attributes.EXCEPTION_MESSAGE] = self.redactor.text(_str(value), ATTRIBUTE_LIMIT)
+            stack = valid("".join(traceback.format_exception(kind, value, trace)))
+            attributes[exception_attributes.EXCEPTION_STACKTRACE] = self.redactor.text(stack, STACKTRACE_LIMIT)
+        except Exception as error:  # exceptions with broken parts exist; their line goes without them
             self.failed(error)
-            return
-        attributes[exception_attributes.EXCEPTION_STACKTRACE] = self.redactor.text(valid(stack), STACKTRACE_LIMIT)

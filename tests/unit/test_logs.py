@@ -295,12 +295,30 @@ def test_an_exception_without_text_does_not_take_the_line_with_it(install: Any, 
     assert records.one().attributes["exception.type"] == f"{__name__}.Unprintable"
 
 
+def ours(record: logging.LogRecord) -> None:
+    """Hand a record to our handler alone: pytest's own do not stand what this one must."""
+    (handler,) = installed()
+    handler.handle(record)
+
+
+def installed() -> list[logging.Handler]:
+    return [item for item in logging.getLogger().handlers if type(item).__module__.startswith("otel_mcbot")]
+
+
+def test_an_exception_that_is_none_does_not_take_the_line_with_it(install: Any, records: Records) -> None:
+    bridge = install()
+    fields = {"name": "bot", "msg": "x", "levelno": 30, "levelname": "WARNING", "exc_info": ("not", "a", "class")}
+    ours(logging.makeLogRecord(fields))
+    assert records.bodies() == ["x"]
+    bridge.check()
+    assert Guard.failures.pop("logs") == 1
+
+
 def test_arguments_that_do_not_fit_are_told_as_they_are(install: Any, records: Records) -> None:
     install()
     fields = {"name": "bot", "msg": "%d orders", "args": ("two",), "levelno": 30, "levelname": "WARNING"}
     record = logging.makeLogRecord(fields)
-    (ours,) = (handler for handler in logging.getLogger().handlers if type(handler).__module__.startswith("otel_mcbot"))
-    ours.handle(record)
+    ours(record)
     assert records.one().body == "%d orders ('two',)"
 
 
@@ -543,6 +561,20 @@ def test_a_sink_that_comes_back_under_a_line_does_not_take_it_again(
     assert records.bodies() == ["x", "y"]
 
 
+def test_a_line_while_the_sink_is_being_put_back_is_there_once(
+    install: Any, records: Records, keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bridge = install().loguru
+    add = bridge._add
+    monkeypatch.setattr(bridge, "_add", lambda: (logger.info("between"), add()))
+    keeper.free.clear()
+    logger.remove()
+    logger.add(io.StringIO())
+    keeper.free.set()
+    keeper.settle()
+    assert records.bodies() == ["between"]
+
+
 def test_in_the_gap_the_level_holds(install: Any, records: Records, keeper: Keeper) -> None:
     install(level="INFO")
     keeper.free.clear()
@@ -624,6 +656,8 @@ def test_closed_means_closed(install: Any, records: Records, keeper: Keeper) -> 
     keeper.settle()
     logger.info("z")
     assert records.bodies() == []
+    assert installed() == []
+    assert "handlers=[]" in repr(logger)
 
 
 def test_closed_while_the_sink_is_on_its_way_back(install: Any, records: Records, keeper: Keeper) -> None:
@@ -635,6 +669,7 @@ def test_closed_while_the_sink_is_on_its_way_back(install: Any, records: Records
     keeper.settle()
     logger.info("x")
     assert records.bodies() == []
+    assert "handlers=[]" in repr(logger)
 
 
 def test_muted_means_silent_and_untouched(install: Any, records: Records) -> None:
@@ -750,6 +785,14 @@ def test_lines_that_only_look_alike_are_two(install: Any, records: Records) -> N
     assert records.bodies() == ["order", "order placed", "again", "again", "again"]
 
 
+def test_the_same_line_once_led_over_and_once_not_is_two(install: Any, records: Records) -> None:
+    install()
+    logging.getLogger().addHandler(Intercept())
+    logging.getLogger("bot").warning("x")
+    logger.warning("x")
+    assert records.bodies() == ["x", "x"]
+
+
 def test_the_same_line_of_two_threads_is_two(install: Any, records: Records) -> None:
     install()
     logger.warning("x")
@@ -847,8 +890,13 @@ def test_a_line_in_a_task_has_the_context_of_the_task(install: Any, records: Rec
 
 
 AT_EXIT = """
-import atexit
-atexit.register(lambda: logger.info("d: loguru has no sinks any more"))
+import atexit, threading
+def last():
+    for thread in threading.enumerate():
+        if thread.name == "otel-mcbot-loguru":
+            thread.join()
+    logger.info("d: loguru has no sinks any more")
+atexit.register(last)
 from loguru import logger
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import ConsoleLogRecordExporter, SimpleLogRecordProcessor
