@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 import click
 
 from otel_mcbot import catalog, identity, semconv
-from otel_mcbot.export import files
+from otel_mcbot.export import Signal, files
 from otel_mcbot.settings import Settings
 
 OK, WARN, FAIL = "ok", "warn", "fail"
@@ -107,9 +107,7 @@ def check_endpoint(case: Case) -> Iterator[Line]:
         if error is None:
             yield Line("endpoint", OK, f"{url} takes connections")
         elif endpoints:
-            yield Line(
-                "endpoint", FAIL, f"{url}: {error}", "start the Collector, or mend OTEL_EXPORTER_OTLP_ENDPOINT"
-            )
+            yield Line("endpoint", FAIL, f"{url}: {error}", "start the Collector, or mend OTEL_EXPORTER_OTLP_ENDPOINT")
         else:
             yield Line(
                 "endpoint",
@@ -258,7 +256,7 @@ def _last_run(directory: Path) -> dict[str, bool] | None:
     return arrived
 
 
-def _items(directory: Path, signal: files.Signal, *path: str) -> Iterator[dict[str, Any]]:
+def _items(directory: Path, signal: Signal, *path: str) -> Iterator[dict[str, Any]]:
     """What lies at the end of ``path`` in each request of a signal, oldest first."""
     for request in files.read(directory, signal):
         found = [request]

@@ -15,7 +15,7 @@ class Position:
     fees: float = 0.0
 
     def fill(self, side: str, quantity: float, price: float, fee: float = 0.0) -> float:
-        """Books one fill and returns what it realized: the part that closes, at the average price; 0 when it only adds."""
+        """Books one fill and returns what it realized: the part that closes; 0 when it only adds."""
         signed = quantity if side == "BUY" else -quantity
         before, after = self.quantity, round(self.quantity + signed, 10)
         realized = 0.0

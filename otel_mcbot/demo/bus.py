@@ -77,6 +77,8 @@ class EventBus:
                     await handler(event)
                 except Exception:
                     self.metrics.handler_errors += 1
-                    logger.exception("Handler error: {} on {}", getattr(handler, "__qualname__", handler), event.event_type)
+                    logger.exception(
+                        "Handler error: {} on {}", getattr(handler, "__qualname__", handler), event.event_type
+                    )
             self.metrics.events_dispatched += 1
             self._queue.task_done()

@@ -23,9 +23,7 @@ POLL_EVERY = 200
 
 
 class Chores:
-    def __init__(
-        self, bus: EventBus, exchange: PaperExchange, pods: PodBook, tell_pods: Callable[[Any], None]
-    ) -> None:
+    def __init__(self, bus: EventBus, exchange: PaperExchange, pods: PodBook, tell_pods: Callable[[Any], None]) -> None:
         self.bus = bus
         self.exchange = exchange
         self.pods = pods

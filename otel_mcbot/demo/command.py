@@ -20,41 +20,34 @@ from .plan import Plan, make_plan
 from .summary import Summary
 
 
-class Duration(click.ParamType):
-    name = "time"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, float):
-            return value
-        with contextlib.suppress(ValueError):
-            if value == "forever":
-                return math.inf
-            duration = seconds(value)
-            if duration >= 0:
-                return duration or math.inf
-        self.fail(f"{value!r}: allowed is a time as in 20s, 2m, 1h, or 0 or forever until stopped", param, ctx)
+def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    if value is None:
+        return None
+    if value == "forever":
+        return math.inf
+    with contextlib.suppress(ValueError):
+        duration = seconds(value)
+        if duration >= 0:
+            return duration or math.inf
+    raise click.BadParameter(f"{value!r}: allowed is a time as in 20s, 2m, 1h, or 0 or forever until stopped")
 
 
-class Speed(click.ParamType):
-    name = "factor"
+def _speed(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    if value is None:
+        return None
+    if value == "max":
+        return math.inf
+    with contextlib.suppress(ValueError):
+        speed = float(value)
+        if 0 < speed < math.inf:
+            return speed
+    raise click.BadParameter(f"{value!r}: allowed is a positive number of bot seconds a second, or max")
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if value == "max":
-            return math.inf
-        with contextlib.suppress(ValueError):
-            speed = float(str(value))
-            if 0 < speed < math.inf:
-                return speed
-        self.fail(f"{value!r}: allowed is a positive number of bot seconds a second, or max", param, ctx)
 
-
-class Seed(click.ParamType):
-    name = "number"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        with contextlib.suppress(ValueError):
-            return int(str(value))
-        self.fail(f"{value!r}: allowed is a whole number", param, ctx)
+def _seed(ctx: click.Context, param: click.Parameter, value: str) -> int:
+    with contextlib.suppress(ValueError):
+        return int(value)
+    raise click.BadParameter(f"{value!r}: allowed is a whole number")
 
 
 @click.command()
@@ -63,12 +56,30 @@ class Seed(click.ParamType):
     help="Replay recorded bars (timestamp,open,high,low,close,volume; base-quote-....csv) instead of made-up ones.",
 )  # fmt: skip
 @click.argument("more_bars", type=click.Path(path_type=Path), nargs=-1, metavar="")
-@click.option("--speed", type=Speed(), help="Bot seconds a second, or max. Default: files fit --duration, else 1500.")
-@click.option("--duration", type=Duration(), help="As 20s (the default), 2m, 1h; 0 or forever: until SIGTERM.")
-@click.option("--seed", type=Seed(), default=1, show_default=True, help="The same seed gives the same run again.")
-@click.option("--mode", type=click.Choice(MODES), default="paper", show_default=True, help="Mode that telemetry states.")
+@click.option(
+    "--speed",
+    callback=_speed,
+    metavar="FACTOR",
+    help="Bot seconds a second, or max. Default: files fit --duration, else 1500.",
+)
+@click.option(
+    "--duration", callback=_duration, metavar="TIME", help="As 20s (the default), 2m, 1h; 0 or forever: until SIGTERM."
+)
+@click.option(
+    "--seed",
+    callback=_seed,
+    metavar="NUMBER",
+    default="1",
+    show_default=True,
+    help="The same seed gives the same run again.",
+)
+@click.option(
+    "--mode", type=click.Choice(MODES), default="paper", show_default=True, help="Mode that telemetry states."
+)
 @click.option("--json", "as_json", is_flag=True, help="The last line is one JSON object.")
-@click.option("--returns", type=click.Path(path_type=Path, dir_okay=False), help="Write daily returns by strategy (CSV).")
+@click.option(
+    "--returns", type=click.Path(path_type=Path, dir_okay=False), help="Write daily returns by strategy (CSV)."
+)
 def demo(
     bars: tuple[Path, ...],
     more_bars: tuple[Path, ...],
@@ -81,8 +92,8 @@ def demo(
 ) -> None:
     """Run a small instrumented bot on made-up or recorded bars and show what its telemetry saw.
 
-    Two strategies in two pods, a portfolio and a risk manager, an order manager and a paper exchange. Nothing leaves this
-    machine unless OTEL_EXPORTER_OTLP_ENDPOINT says so.
+    Two strategies in two pods, a portfolio and a risk manager, an order manager and a paper exchange. Nothing leaves
+    this machine unless OTEL_EXPORTER_OTLP_ENDPOINT says so.
     """
     if more_bars and not bars:
         raise click.UsageError(f"unexpected argument {str(more_bars[0])!r}: files of bars come after --bars")

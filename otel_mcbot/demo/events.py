@@ -77,8 +77,8 @@ class SignalEvent(Event):
 class OrderRequestEvent(Event):
     """Published twice: by the portfolio manager, and with ``validated`` by the risk manager.
 
-    ``price`` is a limit order's, ``expected_price`` what the bot hopes to get. A limit order may rest until ``expires``;
-    ``time_in_force`` says who ends it then: ``gtc`` the bot, ``gtd`` the venue.
+    ``price`` is a limit order's, ``expected_price`` what the bot hopes to get. A limit order may rest until
+    ``expires``; ``time_in_force`` says who ends it then: ``gtc`` the bot, ``gtd`` the venue.
     """
 
     event_type: ClassVar[EventType] = EventType.ORDER_REQUEST

@@ -64,7 +64,9 @@ def read_bars(paths: Iterable[Path]) -> list[Bar]:
     series: dict[str, tuple[Path, list[Bar]]] = {}
     for path, bars in sorted(((path, _read_file(path)) for path in paths), key=lambda read: read[1][0].time):
         earlier = series.get(bars[0].symbol)
-        if earlier is not None and (bars[0].time <= earlier[1][-1].time or bars[0].timeframe != earlier[1][0].timeframe):
+        if earlier is not None and (
+            bars[0].time <= earlier[1][-1].time or bars[0].timeframe != earlier[1][0].timeframe
+        ):
             raise BarsError(f"{path}:2: overlaps {earlier[0]}, or has another timeframe")
         series[bars[0].symbol] = (path, [*(earlier[1] if earlier else ()), *bars])
     merged = itertools.chain.from_iterable(bars for _, bars in series.values())

@@ -169,7 +169,7 @@ class OrderManager:
         request = order.request
         with mcbot.resume(order.trace):
             try:
-                with mcbot.exchange_call("cancel_order", address=HOST):
+                with mcbot.exchange_call("cancel_order", address=HOST, client_order_id=request.client_order_id):
                     await self.exchange.cancel_order(venue_id, request.symbol)
             except OrderNotFound:
                 return  # filled meanwhile; the fills are on their way

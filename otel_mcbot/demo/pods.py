@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-
-from otel_mcbot.record import OrchestratorSnapshot
+from typing import Any
 
 from .portfolio import Pod, Portfolio
 
@@ -29,8 +28,8 @@ class PodBook:
         self._peak = dict(self._equity)
         self._returns = {pod.id: deque[float](maxlen=PERIODS) for pod in pods}
 
-    def snapshot(self) -> OrchestratorSnapshot:
-        """Look at the pods now."""
+    def snapshot(self) -> dict[str, Any]:
+        """Look at the pods now, in the words of ``telemetry.orchestrator.update``."""
         drawdowns, states, targets = {}, {}, {}
         for pod in self.pods:
             equity = pod.capital + self.portfolio.pnl(pod.strategy)
@@ -42,14 +41,14 @@ class PodBook:
             exposure = self.portfolio.exposure(pod.strategy)
             targets[pod.id] = {symbol: notional / self.portfolio.capital for symbol, notional in exposure.items()}
         total = sum(self._equity.values())
-        return OrchestratorSnapshot(
-            states=states,
-            weights={pod: equity / total for pod, equity in self._equity.items()},
-            returns={pod: list(history) for pod, history in self._returns.items()},
-            equity=dict(self._equity),
-            drawdowns=drawdowns,
-            targets=targets,
-        )
+        return {
+            "states": states,
+            "weights": {pod: equity / total for pod, equity in self._equity.items()},
+            "returns": {pod: list(history) for pod, history in self._returns.items()},
+            "equity": dict(self._equity),
+            "drawdowns": drawdowns,
+            "targets": targets,
+        }
 
     def _state(self, pod: Pod, drawdown: float) -> str:
         if drawdown > PROBATION:

@@ -134,12 +134,14 @@ class StrategyRunner:
 
     async def on_bar(self, bar: BarEvent) -> None:
         strategy = self._by_symbol.setdefault(bar.symbol, self.make())
-        with mcbot.generate_signal(strategy=strategy.name, symbol=bar.symbol, pod_id=self.pod_id) as stage:
+        with mcbot.generate_signal(
+            strategy=strategy.name, symbol=bar.symbol, pod_id=self.pod_id, correlation_id=bar.correlation_id
+        ) as stage:
             decision = strategy.decide(bar)
             if decision is None:
                 return
             self.signals += 1
-            stage.signal(decision.direction, strength=decision.strength)
+            stage.signal(decision.direction, strength=decision.strength, bar_time=bar.bar_timestamp)
             await self.bus.publish(
                 SignalEvent(
                     source=strategy.name,
