@@ -162,8 +162,8 @@ class Lifecycle:
         if cycle.key is None:
             return
         before = self._waiting.get(cycle.key)
-        if before is not None and before is not cycle and not before.orders:
-            before.direction = None
+        if before is not None and before is not cycle and not before.orders and not before.carried:
+            before.direction = None  # what is on its way through a queue keeps its cycle until hold
             self.settle(before)
         self._waiting[cycle.key] = cycle
 
@@ -248,8 +248,8 @@ class Lifecycle:
     def find(self, strategy: str | None, symbol: str | None) -> tuple[Cycle | None, Chain]:
         """The open cycle in which the running code stands, or the one that waits for this strategy and symbol."""
         scope = scope_here()
-        if scope is not None and not scope.cycle.ended:
-            return scope.cycle, scope.chain
+        if scope is not None:
+            return (None, ()) if scope.cycle.ended else (scope.cycle, scope.chain)
         if strategy and symbol:
             cycle = self._waiting.get((strategy, symbol))
             if cycle is not None and not cycle.ended:

@@ -215,10 +215,12 @@ class Stage:
         if cycle is not None:
             return cycle, chain
         ended = self._cycle or (scope.cycle if scope is not None else None)
-        links = [Trace(ended.place).as_link(semconv.Relation.CONTINUES)] if ended is not None else []
         common: Mapping[str, Any] = ended.common if ended is not None else {}
+        continues = ended is not None and self.name != SpanName.GENERATE_SIGNAL
+        relation = semconv.Relation.CONTINUES if continues else semconv.Relation.CAUSED_BY
+        links = [Trace(ended.place).as_link(relation)] if ended is not None else []
         cycle = lifecycle.start(
-            name=SpanName.CONTINUED if ended is not None else SpanName.TRADE_CYCLE,
+            name=SpanName.CONTINUED if continues else SpanName.TRADE_CYCLE,
             strategy=strategy or common.get(semconv.STRATEGY),
             symbol=symbol or common.get(semconv.SYMBOL),
             pod_id=facts.text(self._given.get("pod_id")) or common.get(semconv.POD_ID),
