@@ -822,7 +822,9 @@ def test_a_module_that_is_only_named_alike_is_exported(install: Any, records: Re
     assert records.bodies() == ["x", "y"]
 
 
-@pytest.mark.parametrize("key", [otel_context._SUPPRESS_INSTRUMENTATION_KEY, "suppress_instrumentation"])
+@pytest.mark.parametrize(
+    "key", [otel_context._SUPPRESS_INSTRUMENTATION_KEY, "suppress_instrumentation"], ids=["sdk", "user"]
+)
 def test_nothing_is_taken_where_instrumentation_is_suppressed(install: Any, records: Records, key: str) -> None:
     install()
     token = otel_context.attach(otel_context.set_value(key, True))
