@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -34,6 +35,8 @@ from typing import Any, Final
 
 from otel_mcbot.guard import Guard
 from otel_mcbot.worker import Worker
+
+logger = logging.getLogger("otel_mcbot")
 
 SIGNALS: Final = {"SIGTERM": True, "SIGINT": True, "SIGHUP": False}
 """Signals that end a process, and whether somebody meant it to end (a terminal that went away is an accident)."""
@@ -99,6 +102,7 @@ class Ending:
         self._except_hook, sys.excepthook = sys.excepthook, self._on_exception
         self._thread_hook, threading.excepthook = threading.excepthook, self._on_thread_exception
         if threading.current_thread() is not threading.main_thread():
+            logger.warning("configure() was not called in the main thread: SIGTERM will end this without a last export")
             return
         for name in SIGNALS:
             number = getattr(signal, name, None)

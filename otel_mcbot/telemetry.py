@@ -4,14 +4,15 @@ Providers that the host has set, or hands in, are used as they are: nothing is a
 them is the host's. The rest is made here: spans, metrics and log records go through the outbox, which keeps what a
 Collector does not take.
 
-Three daemon threads work for it: the keeper (time-outs, files), the one that collects metrics and flushes, and the
-outbox' own. The bot's threads and its event loop never wait for any of them.
+Daemon threads do the work: the keeper (time-outs, files), one that collects metrics and flushes, one that looks at the
+process, the outbox' own and the SDK's two batch processors. The bot's threads and its event loop never wait for them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import logging
 import math
 import os
@@ -360,6 +361,10 @@ class Telemetry:
         self._pid = os.getpid()
         self._closing = threading.Lock()
         self._open = False
+        if settings.prometheus_port is not None:
+            _need("prometheus", "prometheus_port", settings.prometheus_port)
+        if settings.asyncio_instrumentation:
+            _need("asyncio", "asyncio_instrumentation", True)
         with contextlib.ExitStack() as undo:  # what a failing start has begun ends again
             leased = settings.mode != "backtest" and not settings.disabled
             self.identity, self._lease = identify(settings, config, leased=leased)
@@ -371,6 +376,7 @@ class Telemetry:
             with _as_environment(settings):
                 self._providers = _Providers(settings, self.resource, self.outbox, providers)
             undo.callback(self._providers.shutdown)
+            instruments.dropped.clear()
             self._redactor = Redactor.from_environ(os.environ, settings.headers.values())
             self.hub = assemble(
                 settings,
@@ -553,7 +559,7 @@ class Telemetry:
 
     def _close(self, stop: Stop, timeout: float) -> None:
         deadline = time.monotonic() + timeout
-        if not self.is_open or not self._closing.acquire(timeout=timeout):
+        if not self.is_open or not self._closing.acquire(timeout=max(0.0, timeout)):
             return
         try:
             if self.is_open:
@@ -620,8 +626,18 @@ def _outbox(settings: Settings, identity: Identity) -> Outbox:
             timeout=settings.export_timeout,
         )
     except ModuleNotFoundError:
-        allowed = "http/protobuf; grpc after pip install 'otel-mcbot[grpc]'"
-        raise SettingsError("OTEL_EXPORTER_OTLP_PROTOCOL", settings.protocol, allowed) from None
+        raise SettingsError("protocol", settings.protocol, _EXTRA.format("grpc")) from None
+
+
+_EXTRA: Final = "only after pip install 'otel-mcbot[{}]'"
+
+
+def _need(extra: str, setting: str, value: object) -> None:
+    modules = {"prometheus": "opentelemetry.exporter.prometheus", "asyncio": "opentelemetry.instrumentation.asyncio"}
+    try:
+        importlib.import_module(modules[extra])
+    except ModuleNotFoundError:
+        raise SettingsError(setting, value, _EXTRA.format(extra)) from None
 
 
 @contextlib.contextmanager
@@ -632,6 +648,7 @@ def _as_environment(settings: Settings) -> Iterator[None]:
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": settings.traces_endpoint,
         "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": settings.metrics_endpoint,
         "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": settings.logs_endpoint,
+        "OTEL_SDK_DISABLED": "false",  # whoever is disabled makes no use of what is made here
         "OTEL_EXPORTER_OTLP_HEADERS": ",".join(f"{key}={quote(value)}" for key, value in settings.headers.items()),
     }
     before = {name: os.environ.get(name) for name in values}
@@ -692,7 +709,8 @@ def configure(
 ) -> Telemetry:
     """Start the telemetry of this process. A second call returns what the first one made.
 
-    Neither a dead network nor a full disk makes it fail; only a setting that cannot be used does.
+    Neither a dead network nor a full disk makes it fail; only a setting that cannot be used does. Call it in the main
+    thread: elsewhere a signal that nobody handles ends the process without a last export, as Python has it.
 
     Args:
         service_name: the bot's name.
@@ -744,6 +762,7 @@ def _after_fork() -> None:
     if _telemetry is not None:
         _telemetry._forked()
         catalog.unbind()
+        instruments.dropped.clear()
 
 
 if hasattr(os, "register_at_fork"):

@@ -18,6 +18,7 @@ same process is left as it was.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -215,7 +216,12 @@ def capture(*, strict: bool = True, **settings: Any) -> Iterator[Captured]:
     instruments.dropped.clear()
     Guard.forget()
     Guard.strict = strict
-    captured = Captured(loaded)
+    disabled = os.environ.pop("OTEL_SDK_DISABLED", None)  # the SDK reads it by itself, and would capture nothing
+    try:
+        captured = Captured(loaded)
+    finally:
+        if disabled is not None:
+            os.environ["OTEL_SDK_DISABLED"] = disabled
     before = hub.install(captured.hub)
     try:
         captured.hub.recorders.start()

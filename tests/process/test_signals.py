@@ -36,6 +36,18 @@ def test_sigterm_that_nobody_handles(loop: str, bots: Bots, receiver: Receiver) 
     assert arrived.last("mcbot.expected_up") == 0
 
 
+def test_sigterm_where_the_main_thread_never_leaves_code_that_may_lock(bots: Bots, receiver: Receiver) -> None:
+    """After half a second the flush goes on beside it: all that was told by then is out."""
+    bot = bots("trader.py", "--loop", "wrapped")
+    seen = set(bot.wait_lines(50)[1:])
+    assert 0.5 < bot.stop() < 5
+    assert bot.process.returncode == -signal.SIGTERM
+    arrived = Arrived(receiver)
+    assert seen <= set(arrived.orders("trading.order.filled"))
+    assert arrived.last("mcbot.fills") >= len(seen)
+    assert arrived.event("mcbot.bot.stopped")["attributes"]["mcbot.stop.reason"] == "SIGTERM"
+
+
 def test_sigterm_while_another_thread_trades_on(bots: Bots, receiver: Receiver) -> None:
     """Only the main thread can be held: what the others do until death, about 10 ms later, is nobody's."""
     bot = bots("trader.py", "--loop", "thread")

@@ -120,7 +120,9 @@ def test_a_crash_is_noted_and_the_hooks_before_are_called(keeper: Worker, monkey
     assert sys.excepthook.__name__ == "<lambda>"
 
 
-def test_in_another_thread_signals_are_left_alone(keeper: Worker) -> None:
+def test_in_another_thread_signals_are_left_alone_and_it_is_said(
+    keeper: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
     ending = Ending(lambda stop: None, lambda error, main: None, keeper, 1.0)
     failed: list[BaseException] = []
 
@@ -135,6 +137,7 @@ def test_in_another_thread_signals_are_left_alone(keeper: Worker) -> None:
     thread.start()
     thread.join()
     assert failed == []
+    assert "not called in the main thread" in caplog.text
 
 
 def test_the_worker_does_its_job_again_and_again_and_what_it_is_handed() -> None:

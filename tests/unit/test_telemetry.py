@@ -176,6 +176,15 @@ def test_backtest_exports_nothing_and_touches_no_state(make: Callable[..., Telem
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_argument_wins_over_the_sdks_own_switch(
+    make: Callable[..., Telemetry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    telemetry = make(disabled=False)
+    fill("trend-btc-1")
+    assert telemetry.stats().emitted["spans"] == 3
+
+
 def test_disabled_it_is_all_there_and_does_nothing(make: Callable[..., Telemetry], tmp_path: Path) -> None:
     before = threading.active_count()
     telemetry = make(disabled=True)
@@ -278,16 +287,26 @@ def test_arguments_say_where_it_goes_and_the_environment_is_left_as_it_was(make:
     telemetry.close(timeout=0.2)
 
 
-def test_the_grpc_extra_that_is_missing_is_a_setting_that_cannot_be_used(
-    make: Callable[..., Telemetry], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("module", "settings"),
+    [
+        ("otel_mcbot.export.grpc_sender", {"protocol": "grpc", "endpoint": "http://127.0.0.1:4317"}),
+        ("opentelemetry.exporter.prometheus", {"prometheus_port": 0}),
+        ("opentelemetry.instrumentation.asyncio", {"asyncio_instrumentation": True}),
+    ],
+)
+def test_an_extra_that_is_missing_is_a_setting_that_cannot_be_used(
+    module: str,
+    settings: dict[str, object],
+    make: Callable[..., Telemetry],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def missing(self: object) -> None:
-        raise ModuleNotFoundError
-
-    monkeypatch.setattr("otel_mcbot.export.outbox.Outbox._make_sender", missing)
-    with pytest.raises(mcbot.SettingsError, match="pip install"):
-        make(protocol="grpc", endpoint="http://127.0.0.1:4317")
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(mcbot.SettingsError, match=r"only after pip install 'otel-mcbot\["):
+        make(**settings)
     assert capsys.readouterr().err.count("\n") == 1
+    assert make().is_open
 
 
 HOST = """

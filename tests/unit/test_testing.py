@@ -118,6 +118,7 @@ def test_strict_raises_what_would_be_swallowed() -> None:
 
 def test_settings_are_checked_and_the_environment_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MCBOT_MODE", "lvie")
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
     with capture(mode="live") as captured:
         (mode,) = [series for series in captured.metrics["mcbot_trading_mode"] if series.value == 1]
         assert mode.labels == {"mcbot_trading_mode": "live"}

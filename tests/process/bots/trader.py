@@ -1,11 +1,12 @@
 """A bot that fills orders until it is told to stop, and prints the id of each after it was filled.
 
-    trader.py [--loop plain|busy|asyncio|thread] [--handler none|before|after|loop]
+    trader.py [--loop plain|busy|asyncio|thread|wrapped] [--handler none|before|after|loop]
               [--end crash|thread-crash|exit|return] [--orders N]
 
 ``plain`` sleeps between orders, ``busy`` does not (so a signal nearly always finds it inside telemetry code),
-``asyncio`` has a task, ``thread`` trades beside a main thread that waits. ``--handler`` is the bot's own SIGTERM
-handler, installed before or after ``configure()``, or by the event loop.
+``asyncio`` has a task, ``thread`` trades beside a main thread that waits, ``wrapped`` does everything inside a logging
+handler. ``--handler`` is the bot's own SIGTERM handler, installed before or after ``configure()``, or by the event
+loop.
 """
 
 from __future__ import annotations
@@ -67,6 +68,11 @@ def run(pause: float) -> None:
             time.sleep(pause)
 
 
+class Wrapped(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        run(0.002)
+
+
 async def run_async() -> None:
     if options.handler == "loop":
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
@@ -91,6 +97,10 @@ match options.loop:
         thread = threading.Thread(target=run, args=(0.002,), daemon=True)
         thread.start()
         thread.join()
+    case "wrapped":
+        logger = logging.Logger("wrapped")
+        logger.addHandler(Wrapped())
+        logger.info("go")
     case loop:
         run(0.0 if loop == "busy" else 0.002)
 end()
