@@ -92,29 +92,32 @@ class Recorder(Protocol):
 class _Beat:
     """The beat of one loop. Written on the loop, read by the thread."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, now: float, interval: float) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, now: float, config: ProcessMonitorConfig) -> None:
         self.loop = loop
-        self.interval = interval
+        self.interval = config.interval
+        self.limit = config.loop_lag
         self.thread = threading.get_ident()
         self.due = now + BEAT
         self.count = 0
-        self.late = 0.0
+        self.stalled = (0, 0.0)  # the last beat that came too late, and how late: other beats may follow before a look
         self.worst = 0.0
         self.worst_before = 0.0
         self.tasks: int | None = None
         self.paused = False
-        self._turn = now + interval
+        self._turn = now + self.interval
         self._tasks_at = now
 
     def came(self, now: float) -> None:
-        self.late = 0.0 if self.paused else max(0.0, now - self.due)
+        late = 0.0 if self.paused else max(0.0, now - self.due)
         self.paused = False
         self.thread = threading.get_ident()
         self.count += 1
+        if late > self.limit:
+            self.stalled = (self.count, late)
         if now >= self._turn:
             self.worst_before, self.worst = self.worst, 0.0
             self._turn = now + self.interval
-        self.worst = max(self.worst, self.late)
+        self.worst = max(self.worst, late)
         if now >= self._tasks_at:
             self._tasks_at = now + self.interval
             self.tasks = len(asyncio.all_tasks(self.loop))
@@ -195,7 +198,7 @@ class ProcessMonitor:
             before = self._beat
             if before is not None and before.loop is loop:
                 return  # it beats again by itself: its timer is still there
-            self._beat = beat = _Beat(loop, time.monotonic(), self.config.interval)
+            self._beat = beat = _Beat(loop, time.monotonic(), self.config)
             self._counted = 0
             self._beating = True
             self._again(beat)
@@ -233,10 +236,10 @@ class ProcessMonitor:
             return
         if beat.paused:  # it runs again: what was due while it stood still is not late
             beat.due, beat.paused = now, False
-        late, due, count = beat.late, beat.due, beat.count
+        (stalled, late), due, count = beat.stalled, beat.due, beat.count
         if self._stall is not None and count > self._stall[0]:
             self._end_stall(late)
-        elif count > self._counted and late > self.config.loop_lag:
+        elif stalled > self._counted:
             self._tell(StallInfo(late, ended=True))  # over before anybody could look
         self._counted = count
         if self._stall is None and now - due > self.config.loop_lag:

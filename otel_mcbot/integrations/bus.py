@@ -373,8 +373,10 @@ class _Tap:
     def _took(self, publication: _Publication | None, result: object) -> None:
         """The bus took the event, or it dropped it: it says so, or its own counter does."""
         with _GUARD:
-            dropped = self.health.drop_seen()
-            if publication is not None and (result is False or (dropped and publication.number == self._number)):
+            # a drop that the bus counted is ours if nobody else published meanwhile: what is droppable does not wait
+            if publication is not None and (
+                result is False or (publication.number == self._number and self.health.drop_seen())
+            ):
                 self.health.dropped += 1
                 self._refused(publication)
             else:
@@ -549,8 +551,9 @@ class _Tap:
 
         def observe(*args: Any, **kwargs: Any) -> _Nothing:
             if self.on:
-                with self._begin(handler, args, kwargs):
-                    pass
+                run = self._begin(handler, args, kwargs)
+                with _GUARD:
+                    self.finished(run)
             return _NOTHING
 
         async def observe_async(*args: Any, **kwargs: Any) -> None:
@@ -675,12 +678,12 @@ class _Address(int):
 
 
 def _key_of(event: object) -> Hashable:
-    found: Hashable = read(event, "event_id")
+    found: Hashable = getattr(event, "event_id", None) or read(event, "event_id")
     return found if found is not None else _Address(id(event))
 
 
 def _kind_of(event: object) -> Any:
-    kind: Any = read(event, "event_type")
+    kind: Any = getattr(event, "event_type", None) or read(event, "event_type")
     return type(event) if kind is None else kind
 
 

@@ -213,7 +213,8 @@ def read_event(name: str, event: object, *, at: float) -> Fact:
             str(values.get(field)) for field in ("fill_time", "price", "quantity")
         )
         values["fill_id"] = f"{EVENT_PREFIX}{of_event}"
-    return shape.fact(at=at, correlation_id=text(read(event, "correlation_id")), **values)
+    correlation_id = getattr(event, "correlation_id", None) or read(event, "correlation_id")
+    return shape.fact(at=at, correlation_id=text(correlation_id), **values)
 
 
 def fields_of(name: str, has: Callable[[str], bool]) -> tuple[str, ...]:
