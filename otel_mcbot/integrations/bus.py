@@ -243,10 +243,9 @@ class _Tap:
         self._names: dict[Hashable, str] = {}
         self._number = 0
         self._joining: list[Awaitable[Any]] = []
-        self._publish = bus.publish
+        self._replaced: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {}
         self._subscribe = bus.subscribe
         self._cannot_join = is_async(bus.subscribe) and not is_async(bus.publish)
-        self._unsubscribe = getattr(bus, "unsubscribe", None)
         earlier = handlers_of(bus)
         types, classes = event_types_of(bus), event_classes_of(bus)
         self._by_class = any(isinstance(key, type) for key, _ in earlier)
@@ -257,7 +256,7 @@ class _Tap:
             bus=type(bus).__name__,
             earlier_handlers=tuple(f"{_word(key)} → {name_of(handler)}" for key, handler in earlier),
             measured=self.health.measured,
-            _known=frozenset(types) | frozenset(classes),
+            _known=frozenset(types),
             _tap=self,
         )
         for name, cls in classes.items():
@@ -286,6 +285,7 @@ class _Tap:
                     wrapper = wrap(original)
                     vars(wrapper)["_mcbot_attached"] = self.attached
                     setattr(self.bus, name, wrapper)
+                    self._replaced[name] = (wrapper, original)
         except (AttributeError, TypeError) as error:  # __slots__, a frozen instance, an extension type
             self.attached.wrapped = False
             self.attached.problems.append(
@@ -301,9 +301,8 @@ class _Tap:
 
     def detach(self) -> None:
         self.on = False
-        originals = {"publish": self._publish, "subscribe": self._subscribe, "unsubscribe": self._unsubscribe}
-        for name, original in originals.items():
-            if _attached_to(getattr(self.bus, name, None)) is self.attached:
+        for name, (wrapper, original) in self._replaced.items():
+            if getattr(self.bus, name) is wrapper:  # else somebody wrapped it after us, and ours is an empty shell now
                 delattr(self.bus, name)
                 if getattr(self.bus, name, None) != original:  # it was the instance's own before
                     setattr(self.bus, name, original)

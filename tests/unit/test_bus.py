@@ -925,6 +925,24 @@ def test_detaching_gives_everything_back(bench: Bench) -> None:
     assert attach(bus) is not seen
 
 
+def test_a_wrapper_put_on_after_ours_is_left_alone(bench: Bench) -> None:
+    bus = EventBus()
+    seen = attach(bus)
+    publish = bus.publish
+
+    @functools.wraps(publish)
+    async def theirs(event: bots.Event) -> None:
+        await publish(event)
+
+    bus.publish = theirs  # type: ignore[method-assign]
+    assert attach(bus) is seen
+    seen.detach()
+    assert bus.publish is theirs
+    run(lambda: publish_all(bus, bots.Bar()))
+    assert told(bench) == []
+    assert bus.metrics.snapshot().events_dispatched == 1
+
+
 def test_understood_names_the_bots_own_fields_before_the_first_event() -> None:
     class Typed(EventBus):
         async def publish(self, event: bots.Event) -> None:
