@@ -80,7 +80,7 @@ REJECT_REASON: Final = "trading.order.reject_reason"
 FILL_ID: Final = "trading.fill.id"
 FILL_COUNT: Final = "trading.fill.count"
 FILL_QUANTITY: Final = "trading.fill.quantity"
-"""Cumulative, base currency."""
+"""Base currency: cumulative on spans, of this one fill on event records."""
 FILL_PRICE: Final = "trading.fill.price"
 FILL_AVERAGE_PRICE: Final = "trading.fill.average_price"
 FILL_FEE: Final = "trading.fill.fee"
@@ -100,6 +100,34 @@ SERVER_ADDRESS: Final = "server.address"
 SERVER_PORT: Final = "server.port"
 HTTP_STATUS: Final = "http.response.status_code"
 RESEND_COUNT: Final = "http.request.resend_count"
+
+# -- event records -------------------------------------------------------------------------------------------------
+
+LOGGER_NAME: Final = "mcbot.logger.name"
+"""Who wrote a log line: loguru's or logging's name of the logger."""
+MESSAGE: Final = "mcbot.message"
+"""The bot's or the venue's own words."""
+COMPONENT: Final = "mcbot.component"
+ALERT_LEVEL: Final = "mcbot.alert.level"
+ALERT_SOURCE: Final = "mcbot.alert.source"
+BREAKER_REASON: Final = "mcbot.circuit_breaker.reason"
+BREAKER_CLOSES_ALL: Final = "mcbot.circuit_breaker.close_all"
+REGIME_BEFORE: Final = "mcbot.regime.previous"
+REGIME: Final = "mcbot.regime.current"
+REGIME_CONFIDENCE: Final = "mcbot.regime.confidence"
+MAINTENANCE_REASON: Final = "mcbot.maintenance.reason"
+MAINTENANCE_UNTIL: Final = "mcbot.maintenance.until"
+"""Unix seconds."""
+REPLACES: Final = "trading.order.replaces"
+"""Client id of the order whose place this one took."""
+REPLACED_BY: Final = "trading.order.replaced_by"
+STOP_REASON: Final = "mcbot.stop.reason"
+UPTIME: Final = "mcbot.uptime"
+"""Seconds."""
+STALL_SECONDS: Final = "mcbot.event_loop.stall"
+STALL_FRAME: Final = "mcbot.event_loop.frame"
+"""Where the loop's thread hangs, as ``bot.py:42 in compute``."""
+STACKTRACE: Final = "code.stacktrace"
 
 # -- errors and links ----------------------------------------------------------------------------------------------
 
@@ -188,6 +216,7 @@ class BotEvent(StrEnum):
     RISK_ALERT = "mcbot.risk_alert"
     REGIME_CHANGED = "mcbot.regime.changed"
     MAINTENANCE = "mcbot.maintenance"
+    ERROR = "mcbot.error"
 
 
 LABELS: Final[Mapping[str, str]] = {

@@ -40,8 +40,6 @@ MAX_EXTRAS: Final = 64
 MAX_DEPTH: Final = 5
 MAX_ITEMS: Final = 64
 
-LOGGER_NAME: Final = "mcbot.logger.name"
-"""The name of the logger, or of the module that logged."""
 THREAD_NAME: Final = "thread.name"
 
 SAME_LINE: Final = 0.1
@@ -284,7 +282,7 @@ class Emitter:
         attributes[code_attributes.CODE_FILE_PATH] = valid(line.path)
         attributes[code_attributes.CODE_FUNCTION_NAME] = valid(line.function)
         attributes[code_attributes.CODE_LINE_NUMBER] = line.line
-        attributes[LOGGER_NAME] = valid(line.logger)
+        attributes[semconv.LOGGER_NAME] = valid(line.logger)
         attributes[THREAD_NAME] = valid(line.thread)
         if line.stack:
             attributes[code_attributes.CODE_STACKTRACE] = self.redactor.text(valid(line.stack), STACKTRACE_LIMIT)

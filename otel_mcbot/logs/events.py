@@ -25,27 +25,6 @@ from otel_mcbot.semconv import BotEvent, OrderEvent
 if TYPE_CHECKING:
     from otel_mcbot.ledger import Change, Order
 
-ERROR_EVENT: Final = "mcbot.error"
-"""An exception that the bot caught or died of."""
-
-ALERT_LEVEL: Final = "mcbot.alert.level"
-ALERT_SOURCE: Final = "mcbot.alert.source"
-BREAKER_REASON: Final = "mcbot.circuit_breaker.reason"
-CLOSE_ALL: Final = "mcbot.circuit_breaker.close_all"
-REGIME_BEFORE: Final = "mcbot.regime.previous"
-REGIME: Final = "mcbot.regime.current"
-REGIME_CONFIDENCE: Final = "mcbot.regime.confidence"
-COMPONENT: Final = "mcbot.component"
-MAINTENANCE_REASON: Final = "mcbot.maintenance.reason"
-MAINTENANCE_UNTIL: Final = "mcbot.maintenance.until"
-"""Unix seconds."""
-MESSAGE: Final = "mcbot.message"
-"""The words of the venue or of the bot, as they were."""
-
-REPLACES: Final = "trading.order.replaces"
-REPLACED_BY: Final = "trading.order.replaced_by"
-"""Client ids of the two orders of a replacement."""
-
 _ENDS: Final[Mapping[str, OrderEvent]] = {
     "canceled": OrderEvent.CANCELED,
     "rejected": OrderEvent.REJECTED,
@@ -134,13 +113,13 @@ class Events:
         if change.lost:
             message = getattr(fact, "message", None)
             text = f"lost: {message or 'no answer'}"
-            self._step(OrderEvent.LOST, order, text, context, {MESSAGE: message}, "ERROR")
+            self._step(OrderEvent.LOST, order, text, context, {semconv.MESSAGE: message}, "ERROR")
 
     def _replaced(self, fact: OrderReplaced, change: Change, context: Context | None) -> None:
         order = change.order
         if change.ended:
             text = f"replaced by {fact.new_client_id}"
-            self._step(OrderEvent.REPLACED, order, text, context, {REPLACED_BY: fact.new_client_id})
+            self._step(OrderEvent.REPLACED, order, text, context, {semconv.REPLACED_BY: fact.new_client_id})
         elif fact.new_client_id in (None, fact.client_id):  # the same order goes on, amended
             new = {semconv.ORDER_QUANTITY: order.quantity, semconv.ORDER_PRICE: order.price}
             self._step(OrderEvent.REPLACED, order, _at("amended", order.price), context, new)
@@ -148,7 +127,7 @@ class Events:
     def _ended(self, fact: Fact, change: Change, context: Context | None) -> None:
         order, text, severity = change.order, str(change.after.value), "INFO"
         message = getattr(fact, "message", None)
-        new: dict[str, object] = {MESSAGE: message} | (_total(order) if order.filled > 0 else {})
+        new: dict[str, object] = {semconv.MESSAGE: message} | (_total(order) if order.filled > 0 else {})
         if change.after == "rejected":
             new[semconv.REJECT_REASON] = order.reject_reason
             text, severity = f"rejected: {order.reject_reason}", "WARN"
@@ -179,33 +158,33 @@ class Events:
 
     def _risk_alert(self, fact: facts.RiskAlertRaised, context: Context | None) -> None:
         body = fact.message or f"{fact.level} from {fact.source}"
-        attributes = {ALERT_LEVEL: _lower(fact.level), ALERT_SOURCE: fact.source}
+        attributes = {semconv.ALERT_LEVEL: _lower(fact.level), semconv.ALERT_SOURCE: fact.source}
         severity = "ERROR" if fact.level.upper() == "CRITICAL" else "WARN"
         self._write(BotEvent.RISK_ALERT, body, attributes, context, severity)
 
     def _circuit_breaker(self, fact: facts.CircuitBreakerTripped, context: Context | None) -> None:
         body = f"circuit breaker tripped: {fact.reason or 'no reason given'}"
-        attributes = {BREAKER_REASON: fact.reason or None, CLOSE_ALL: fact.close_all}
+        attributes = {semconv.BREAKER_REASON: fact.reason or None, semconv.BREAKER_CLOSES_ALL: fact.close_all}
         self._write(BotEvent.CIRCUIT_BREAKER, body, attributes, context, "ERROR")
 
     def _regime(self, fact: facts.RegimeChanged, context: Context | None) -> None:
         body = f"{fact.symbol} regime {fact.previous or 'unknown'} → {fact.current or 'unknown'}"
         attributes = {
             semconv.SYMBOL: fact.symbol,
-            REGIME_BEFORE: fact.previous,
-            REGIME: fact.current,
-            REGIME_CONFIDENCE: fact.confidence,
+            semconv.REGIME_BEFORE: fact.previous,
+            semconv.REGIME: fact.current,
+            semconv.REGIME_CONFIDENCE: fact.confidence,
         }
         self._write(BotEvent.REGIME_CHANGED, body, attributes, context)
 
     def _error(self, fact: facts.ErrorOccurred, context: Context | None) -> None:
         body = f"{fact.component}: {fact.error_type}" + (f": {fact.message}" if fact.message else "")
-        attributes = {COMPONENT: fact.component, semconv.ERROR_TYPE: fact.error_type}
-        self._write(ERROR_EVENT, body, attributes, context, "ERROR")
+        attributes = {semconv.COMPONENT: fact.component, semconv.ERROR_TYPE: fact.error_type}
+        self._write(BotEvent.ERROR.value, body, attributes, context, "ERROR")
 
     def _maintenance(self, fact: facts.MaintenanceChanged, context: Context | None) -> None:
         body = f"maintenance {'ended' if fact.until is None else 'began'}: {fact.reason}"
-        attributes = {MAINTENANCE_REASON: fact.reason, MAINTENANCE_UNTIL: fact.until}
+        attributes = {semconv.MAINTENANCE_REASON: fact.reason, semconv.MAINTENANCE_UNTIL: fact.until}
         self._write(BotEvent.MAINTENANCE, body, attributes, context)
 
 
@@ -231,7 +210,7 @@ def _wish(order: Order) -> dict[str, object]:
         semconv.PARENT_CLIENT_ID: order.parent_client_id,
         semconv.INSTRUMENT_TYPE: _lower(order.instrument_type),
         semconv.EXCHANGE: order.exchange,
-        REPLACES: order.replaces,
+        semconv.REPLACES: order.replaces,
     }
 
 
