@@ -18,7 +18,7 @@ from otel_mcbot.export.sender import SIGNALS, Outcome, Signal, partial_success, 
 RETRYABLE: Final = frozenset({408, 429, 502, 503, 504})
 """Statuses after which OTLP wants the same request again; any other refusal is final (OTLP specification, failures)."""
 
-MAX_ANSWER: Final = 64 * 1024
+MAX_ANSWER: Final = 16 * 1024
 """Bytes of an answer that are read; an OTLP response is far smaller."""
 
 
@@ -109,18 +109,18 @@ class HttpSender:
 
 def _read(response: Response, end: float) -> bytes:
     """The answer's body; a receiver that drips it is cut off, because its status already says what counts."""
-    answer = b""
+    answer = bytearray()
     try:
-        for piece in response.iter_content(4096):
+        for piece in response.iter_content(1):  # a larger piece would be waited for, however slowly it drips
             answer += piece
             if len(answer) > MAX_ANSWER or time.monotonic() > end:
                 break
         else:
-            return answer
+            return bytes(answer)
     except RequestException:
         pass
     response.close()
-    return answer
+    return bytes(answer)
 
 
 def _judge(signal: Signal, response: Response, answer: bytes) -> Outcome:

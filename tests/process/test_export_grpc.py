@@ -174,3 +174,16 @@ def test_a_black_hole_holds_nobody(accepts: bool, monkeypatch: pytest.MonkeyPatc
         assert not outbox.close(started + 0.5)
         assert time.monotonic() - started < 1.0
         assert outbox.counts()["traces"] == Counts(1, 1, 0, {"shutdown": 1}, 0)
+
+
+@pytest.mark.parametrize(("timeout", "variable"), [(0.2, "60"), (60, "0.2")])
+def test_a_try_is_as_short_as_asked_for(timeout: float, variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with BlackHole() as hole:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", hole.endpoint)
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", variable)
+        outbox = Outbox(protocol="grpc", timeout=timeout)
+        outbox.span_exporter().export([span()])
+        wait_for(lambda: outbox.state().lanes["traces"].last_failure is not None, 5)
+        assert "DEADLINE_EXCEEDED" in outbox.state().lanes["traces"].last_error
+        assert outbox.counts()["traces"].held == 1
+        outbox.close(time.monotonic())

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
+import logging
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from opentelemetry import context as otel_context
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor, ReadWriteLogRecord
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
@@ -187,6 +190,16 @@ def test_a_payload_that_is_never_taken_does_not_hold_up_the_others(receiver: Rec
     assert "refused by the test" in bot.outbox.state().lanes["traces"].last_error
 
 
+def test_refusals_are_not_waited_for(receiver: Receiver) -> None:
+    outbox = Outbox()
+    exporter = outbox.span_exporter()
+    receiver.answer(status=400)
+    for _ in range(10):
+        exporter.export([span()])
+    wait_for(lambda: outbox.counts()["traces"].dropped == {"refused_400": 10}, 5)
+    outbox.close(time.monotonic())
+
+
 @pytest.mark.parametrize("status", [408, 429, 502, 503, 504])
 def test_a_receiver_that_is_busy_gets_it_again(receiver: Receiver, status: int) -> None:
     bot = Bot(Outbox())
@@ -313,10 +326,11 @@ for number in range(50):
 child = os.fork()
 for number in range(1000, 1050):
     bot.order(number if child else number + 1000)
+if child == 0:
+    uncounted = bot.outbox.counts()["traces"].emitted == bot.outbox.counts()["logs"].emitted == 50
+    os._exit(0 if uncounted and bot.close(5) else 1)
 done = bot.close(5)
 counts = {signal: (c.emitted, c.delivered, c.dropped, c.held) for signal, c in bot.outbox.counts().items()}
-if child == 0:
-    os._exit(0 if done else 1)
 status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 print(json.dumps({"child": status, "done": done, "counts": counts}))
 """
@@ -335,49 +349,125 @@ def test_a_forked_child_sends_nothing_and_its_parent_all(receiver: Receiver) -> 
     assert receiver.arrivals("traces") == receiver.arrivals("logs") == 100
 
 
-def test_a_child_forked_while_the_locks_are_held_does_not_hang(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The parent's threads are in the middle of something at every fork; the child has to get out of it alone."""
-    script = """
+FORK_UNDER_LOCK = """
 import os, sys, threading
 sys.path.insert(0, sys.argv[1])
 from test_export_http import Bot
 from otel_mcbot.export import Outbox
 
 bot = Bot(Outbox())
-stop = threading.Event()
+intake = bot.outbox.intake("traces", 100)
+held, go_on = threading.Event(), threading.Event()
 
-def trade():
-    while not stop.is_set():
-        bot.order(1)
+def hold():
+    with bot.outbox._changed, intake._lock:
+        held.set()
+        go_on.wait()
 
-threads = [threading.Thread(target=trade, daemon=True) for _ in range(3)]
-for thread in threads:
-    thread.start()
-for _ in range(20):
-    child = os.fork()
-    if child == 0:
-        bot.outbox.counts()
-        bot.outbox.intake("traces", 5).admit()
-        bot.tracers.force_flush()
-        bot.outbox.close(0)
-        os._exit(0)
-    os.waitpid(child, 0)
-stop.set()
-bot.close(0.1)
-print("through")
+threading.Thread(target=hold, daemon=True).start()
+held.wait()
+child = os.fork()
+if child == 0:
+    bot.order(1)
+    intake.admit()
+    bot.outbox.counts(), bot.outbox.state()
+    bot.close(0)
+    os._exit(0)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+go_on.set()
+bot.close(0)
 """
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{nobody.getsockname()[1]}")
-        ran = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", script, str(Path(__file__).parent)],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-            env=os.environ,
-        )
-    assert ran.stdout.strip() == "through"
+
+
+def test_a_child_forked_while_somebody_holds_the_locks_does_not_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    here = str(Path(__file__).parent)
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORK_UNDER_LOCK, here],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    assert ran.stdout.strip() == "0"
+
+
+def test_our_own_requests_are_not_instrumented(receiver: Receiver) -> None:
+    """An instrumented HTTP client or a bridged logger must not make telemetry of sending telemetry."""
+    seen: list[object] = []
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if threading.current_thread().name == "mcbot-export":
+                seen.append(otel_context.get_value(otel_context._SUPPRESS_INSTRUMENTATION_KEY))
+
+    logger = logging.getLogger("urllib3.connectionpool")
+    handler = Handler()
+    logger.addHandler(handler)
+    level = logger.level
+    logger.setLevel(logging.DEBUG)
+    try:
+        outbox = Outbox()
+        outbox.span_exporter().export([span()])
+        assert outbox.close(time.monotonic() + 5)
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+    assert seen
+    assert all(seen)
+
+
+def test_an_answer_after_the_end_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+        outbox = Outbox()
+        outbox.span_exporter().export([span()])
+        connection, _ = server.accept()
+        with connection:
+            assert connection.recv(65536)
+            assert not outbox.close(time.monotonic() + 0.1)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            wait_for(lambda: "mcbot-export" not in [thread.name for thread in threading.enumerate()])
+    assert outbox.counts()["traces"] == Counts(1, 1, 0, {"shutdown": 1}, 0)
+
+
+def test_an_answer_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+        outbox = Outbox(timeout=0.3)
+        outbox.span_exporter().export([span()])
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n")
+            end = time.monotonic() + 5
+            while not outbox.counts()["traces"].delivered:
+                assert time.monotonic() < end
+                with contextlib.suppress(OSError):
+                    connection.sendall(b".")
+                time.sleep(0.02)
+    outbox.close(time.monotonic())
+
+
+def test_waiting_for_a_receiver_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    outbox = Outbox()
+    outbox.span_exporter().export([span()])
+    wait_for(lambda: outbox.state().lanes["traces"].last_failure is not None)
+    used = time.process_time()
+    threading.Event().wait(1)
+    assert time.process_time() - used < 0.1
+    outbox.close(time.monotonic())
+
+
+def test_a_try_within_a_flush_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    with BlackHole() as hole:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", hole.endpoint)
+        outbox = Outbox(timeout=60)
+        assert outbox.flush(time.monotonic() + 0.3)
+        outbox.span_exporter().export([span()])
+        wait_for(lambda: outbox.state().lanes["traces"].last_failure is not None, 5)
+        outbox.close(time.monotonic())
 
 
 def span() -> ReadableSpan:
