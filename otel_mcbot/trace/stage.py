@@ -54,27 +54,9 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _STACK_LIMIT = 16_384
-_VENUE_REFUSED = frozenset(
-    {
-        "InsufficientFunds",
-        "InvalidOrder",
-        "OrderImmediatelyFillable",
-        "OrderNotFillable",
-        "DuplicateOrderId",
-        "ContractUnavailable",
-        "BadSymbol",
-        "BadRequest",
-        "PermissionDenied",
-        "AuthenticationError",
-        "AccountNotEnabled",
-        "AccountSuspended",
-        "MarginModeAlreadySet",
-        "ExchangeError",
-        "OperationRejected",
-    }
-)
-"""Exceptions (by class name, so that no exchange library is needed) that say: the venue has no such order. After any
-other one nobody knows, and the order is *lost* until somebody asks the venue."""
+_VENUE_REFUSED = frozenset({"ExchangeError", "InsufficientFunds", "InvalidOrder", "BadRequest", "AuthenticationError"})
+"""Exceptions (by the name of a class they derive from, so that no exchange library is needed) that say: the venue has
+no such order. After any other one nobody knows, and the order is *lost* until somebody asks the venue."""
 
 _HINTS: Mapping[str, tuple[str, ...]] = {
     "strategy": ("strategy", "strategy_name"),
@@ -501,7 +483,7 @@ class SubmitOrder(Stage):
         order = spans.order
         if order.acknowledged_at is not None or order.status.is_terminal:
             return
-        if type(error).__name__ in _VENUE_REFUSED:
+        if any(kind.__name__ in _VENUE_REFUSED for kind in type(error).__mro__):
             self.rejected(str(error))
         else:
             core.tell(facts.OrderLost(client_id=order.client_id, message=core.redact(str(error))))
