@@ -19,6 +19,7 @@ import os
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -140,7 +141,7 @@ class _Counted(MetricExporter):
         self._following.shutdown(timeout_millis=timeout_millis, **kwargs)
 
 
-_ours: list[object] = []
+_ours: weakref.WeakSet[object] = weakref.WeakSet()
 """Providers that this module made, also those of a parent process: never the host's."""
 
 
@@ -173,7 +174,7 @@ class _Providers:
         self.meter: Any = used[1] or self._make_meter(export=not off and settings.metrics_exporter == "otlp")
         self.tracer: Any = used[0] or self._make_tracer(export=not off and settings.traces_exporter == "otlp")
         self.logger: Any = used[2] or self._make_logger(export=not off and settings.logs_exporter == "otlp")
-        _ours.extend(
+        _ours.update(
             made for made, adopted in zip((self.tracer, self.meter, self.logger), used, strict=True) if not adopted
         )
         self._share(used)
@@ -388,18 +389,30 @@ class Telemetry:
                 viewed=self._providers.viewed,
             )
             undo.callback(catalog.unbind)
-            recorders = self.hub.recorders
-            self.exchange = recorders.exchange
-            self.websocket = recorders.websocket
-            self.onchain = recorders.onchain
-            self.regime = recorders.regime
-            self.execution = recorders.execution
-            self.anomaly = recorders.anomaly
-            self.orchestrator = recorders.orchestrator
-            self.reconciliation = recorders.reconciliation
+            self._give(self.hub.recorders)
             if not settings.disabled:
                 self._start()
                 undo.pop_all()
+
+    def _give(self, recorders: Recorders) -> None:
+        self.exchange = recorders.exchange
+        self.websocket = recorders.websocket
+        self.onchain = recorders.onchain
+        self.regime = recorders.regime
+        self.execution = recorders.execution
+        self.anomaly = recorders.anomaly
+        self.orchestrator = recorders.orchestrator
+        self.reconciliation = recorders.reconciliation
+
+    @classmethod
+    def standing_in(cls, settings: Settings) -> Telemetry:
+        """One that does nothing, for :meth:`lend`: for tests that keep in memory what is emitted."""
+        return cls(replace(settings, disabled=True))
+
+    def lend(self, core: Hub) -> None:
+        """Speak for ``core``, which somebody else looks after."""
+        self.hub = core
+        self._give(core.recorders)
 
     def _start(self) -> None:
         settings = self.settings
@@ -454,7 +467,7 @@ class Telemetry:
 
     def tell(self, fact: Fact) -> Trace | None:
         """Take a fact. Returns its place in a trade cycle, ``None`` where it has none."""
-        return self.hub.tell(fact) if self._open else None
+        return hub.tell(fact)
 
     def watch_loop(self) -> None:
         """Watch the running event loop's lag. Happens by itself with the first fact or stage on the loop."""
@@ -691,6 +704,14 @@ def _wait(future: Future[Any], deadline: float) -> bool:
 
 _configuring = threading.RLock()
 _telemetry: Telemetry | None = None
+_stand_in: Telemetry | None = None
+
+
+def stand_in(telemetry: Telemetry | None) -> Telemetry | None:
+    """Let ``configure()`` return ``telemetry`` and start nothing, for tests. Returns the one before."""
+    global _stand_in
+    before, _stand_in = _stand_in, telemetry
+    return before
 
 
 def configure(
@@ -735,6 +756,9 @@ def configure(
     }  # fmt: skip
     try:
         with _configuring:
+            if _stand_in is not None:
+                Settings.load({}, **arguments)
+                return _stand_in
             loaded = Settings.load(**arguments)
             if _telemetry is not None and _telemetry.is_open:
                 if loaded != _telemetry.settings and any(value is not None for value in arguments.values()):

@@ -12,8 +12,9 @@
         assert telemetry.value("mcbot_order_rejected_total", reason="max_positions") == 1
         assert telemetry.events("trading.order.rejected")[0].attributes["trading.instrument.symbol"] == "BTC/USDT"
 
-Nothing leaves the process, no thread is started, no global provider is set. Captures nest, and a ``configure()`` of the
-same process is left as it was.
+Nothing leaves the process, no thread is started, no global provider is set. A bot that calls ``configure()`` in the
+block gets a ``Telemetry`` that speaks to the capture. Captures nest, and one that was configured before is left as it
+was.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from otel_mcbot.hub import Hub
 from otel_mcbot.ledger import Ledger
 from otel_mcbot.redaction import Redactor
 from otel_mcbot.settings import Settings
-from otel_mcbot.telemetry import assemble, bridge, views
+from otel_mcbot.telemetry import Telemetry, assemble, bridge, stand_in, views
 from otel_mcbot.trace import Trace
 from otel_mcbot.trace.sampling import KeepProcessor
 
@@ -218,15 +219,19 @@ def capture(*, strict: bool = True, **settings: Any) -> Iterator[Captured]:
     Guard.strict = strict
     disabled = os.environ.pop("OTEL_SDK_DISABLED", None)  # the SDK reads it by itself, and would capture nothing
     try:
+        telemetry = Telemetry.standing_in(loaded)
         captured = Captured(loaded)
+        telemetry.lend(captured.hub)
     finally:
         if disabled is not None:
             os.environ["OTEL_SDK_DISABLED"] = disabled
     before = hub.install(captured.hub)
+    before_telemetry = stand_in(telemetry)
     try:
         captured.hub.recorders.start()
         yield captured
     finally:
+        stand_in(before_telemetry)
         hub.install(before)
         captured._close()
         Guard.forget()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from pathlib import Path
 
 import pytest
 from loguru import logger as loguru_logger
@@ -69,6 +70,7 @@ def test_time_outs_are_due_without_waiting() -> None:
         assert captured.events("trading.order.lost") == []
         captured.tick(46)
         assert len(captured.events("trading.order.lost")) == 1
+        assert captured.value("mcbot_orders_lost_total") == 1
         captured.tick(61)
         assert captured.span_tree("mcbot.cycle.outcome").splitlines()[0].startswith("trade_cycle")
 
@@ -98,6 +100,27 @@ def test_captures_nest_and_leave_everything_as_it_was() -> None:
     assert (trace.get_tracer_provider(), metrics.get_meter_provider(), _logs.get_logger_provider()) == providers
     assert threading.active_count() == threads
     assert logging.getLogger().handlers == handlers
+
+
+def test_a_bot_that_configures_speaks_to_the_capture(tmp_path: Path) -> None:
+    with capture() as captured:
+        threads = threading.active_count()
+        telemetry = mcbot.configure("bot", mode="live", state_dir=tmp_path)
+        assert mcbot.configure() is telemetry
+        telemetry.tell(BarReceived(symbol="BTC/USDT", timeframe="1m"))
+        telemetry.exchange.on_api_call("create_order", "success", 0.1)
+        fill()
+        assert telemetry.hub is captured.hub is hub.current()
+        assert telemetry.flush()
+        telemetry.close()
+        fill("trend-btc-2")
+        with pytest.raises(SettingsError):
+            mcbot.configure(mode="lvie")
+        assert threading.active_count() == threads
+    assert captured.value("mcbot_fills_total") == 2
+    assert captured.value("mcbot_bars_total") == 1
+    assert captured.value("mcbot_exchange_api_calls_total", endpoint="create_order", status="success") == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_it_is_put_back_when_the_block_fails() -> None:
