@@ -19,7 +19,6 @@ from urllib.parse import urlsplit
 
 from opentelemetry import context as otel_context
 
-from otel_mcbot.export.files import JsonLines
 from otel_mcbot.export.intake import Intake
 from otel_mcbot.export.limit import OnceAMinute
 from otel_mcbot.export.ring import Payload, Ring
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 
     from otel_mcbot.export.exporters import Desk, LogExporter, SpanExporter
+    from otel_mcbot.export.files import JsonLines
 
 logger = logging.getLogger("otel_mcbot.export")
 
@@ -207,14 +207,12 @@ class Outbox:
         look_every: float = 60.0,
         timeout: float = 3.0,
     ) -> None:
-        if mode == "embedded" and directory is None:
-            raise ValueError("the embedded default needs a directory for its JSON lines")
         self.mode = mode
         self._protocol = protocol
         self._default_endpoint = default_endpoint or DEFAULT_ENDPOINTS[protocol]
         parts = urlsplit(self._default_endpoint)
         self._address = (parts.hostname or "localhost", parts.port or (443 if parts.scheme == "https" else 80))
-        self._files = JsonLines(directory, file_bytes) if mode == "embedded" and directory is not None else None
+        self._files = self._make_files(directory, file_bytes) if mode == "embedded" else None
         self._look_every = look_every
         self._timeout = timeout
         self._lanes: dict[Signal, Lane] = {signal: Lane(signal, buffer_bytes) for signal in SIGNALS}
@@ -354,6 +352,15 @@ class Outbox:
         if self.mode == "otlp" and self._protocol == "http/protobuf":
             return {}
         return exporters.plain(f"{self._default_endpoint.removesuffix('/')}/v1/{signal}")
+
+    # protobuf, requests and grpc are imported when they are used: the package itself must import fast
+
+    def _make_files(self, directory: Path | None, cap: int) -> JsonLines:
+        from otel_mcbot.export.files import JsonLines
+
+        if directory is None:
+            raise ValueError("the embedded default needs a directory for its JSON lines")
+        return JsonLines(directory, cap)
 
     def _make_sender(self) -> Sender:
         if self._protocol == "grpc":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -342,3 +343,13 @@ def test_root_cause_survives_a_circle() -> None:
     outer, inner = ValueError("outer"), OSError("inner")
     outer.__cause__, inner.__cause__ = inner, outer
     assert root_cause(outer) == "OSError: inner"
+
+
+def test_importing_it_imports_no_exporter() -> None:
+    script = (
+        "import sys, otel_mcbot.export.outbox; "
+        "print([name for name in sys.modules if name.split('.')[0] in ('requests', 'urllib3', 'google', 'grpc') "
+        "or name.startswith(('opentelemetry.exporter', 'opentelemetry.proto'))])"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30)
+    assert ran.stdout.strip() == "[]"
