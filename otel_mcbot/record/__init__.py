@@ -7,6 +7,7 @@ own layers call. What fails in one layer is counted and does not stop the others
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -120,7 +121,9 @@ class Recorders:
                 start()
 
     def close(self) -> None:
-        """The bot stops on purpose. Export once more after this."""
+        """The bot stops on purpose. Export once more after this: what stays open at the venue is the last word."""
+        with _guard:
+            self.execution.count(time.monotonic())
         with _guard:
             self._meta.close()
 

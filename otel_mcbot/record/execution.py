@@ -153,9 +153,12 @@ class Execution:
 
     def tick(self, now: float) -> None:
         """Count the orders that are open, at most once a second: there may be thousands."""
-        if now - self._counted < 1.0:
-            return
-        self._counted = now
+        if now - self._counted >= 1.0:
+            self._counted = now
+            self.count(now)
+
+    def count(self, now: float) -> None:
+        """Count them now."""
         orders = [order for order in self._open().values() if order.known]
         since: dict[str, float] = {"signal": now, "request": now, "ack": now}
         for order in orders:
