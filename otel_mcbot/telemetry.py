@@ -605,7 +605,8 @@ class Telemetry:
             self._save()
         else:  # a disk that hangs must not hold up the end
             _wait(self._keeper.submit(self._save), deadline)
-        _wait(self._flusher.submit(self._providers.shutdown), deadline)
+        # a host's exporter may block there: some of the time is kept for what is in the outbox already
+        _wait(self._flusher.submit(self._providers.shutdown), time.monotonic() + 0.7 * (deadline - time.monotonic()))
         self.outbox.close(deadline)
         catalog.unbind()
         self._flusher.stop()
