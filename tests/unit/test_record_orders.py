@@ -255,11 +255,11 @@ def test_open_orders_and_the_oldest_of_each_stage(bot: Bot) -> None:
     assert bot.value(catalog.open_orders) == 2
     bot.recorders.tick(now + 2)
     assert bot.value(catalog.open_orders) == 0
+    assert bot.meters.value(catalog.pending_orders_count) == 0
+    assert bot.meters.value(catalog.oldest_order, stage="request") == 0
     bot.order("ctrend-BTCUSDT-9")
     bot.recorders.close()
     assert bot.value(catalog.open_orders) == 1, "the last word is true, however lately it was counted"
-    assert bot.meters.value(catalog.pending_orders_count) == 0
-    assert bot.meters.value(catalog.oldest_order, stage="request") == 0
 
 
 # -- what exists at 0 ----------------------------------------------------------------------------------------------
