@@ -46,9 +46,9 @@ class Desk:
 
     def export(self, export: Callable[[Sequence[T]], R], batch: Sequence[T]) -> R:
         """Run the stock ``export``. One item that cannot be encoded costs itself, not the whole batch."""
-        self._hand.items = len(batch)
+        vars(self._hand)["items"] = len(batch)
         result = export(batch)
-        if not self._hand.items:
+        if vars(self._hand).pop("items", None) is None:  # it was taken
             return result
         if len(batch) == 1:
             self._lose(1)
@@ -58,9 +58,7 @@ class Desk:
         return self.export(export, batch[middle:])
 
     def _take(self, body: bytes) -> None:
-        items = getattr(self._hand, "items", 1)
-        self._hand.items = 0
-        self._put(body, items)
+        self._put(body, vars(self._hand).pop("items", 1))
 
 
 class SpanExporter(OTLPSpanExporter):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import socket
 import subprocess
 import sys
@@ -155,6 +156,17 @@ def test_embedded_writes_all_three_signals(tmp_path: Path, embedded: Outbox) -> 
     assert all(counts == Counts(1, 1, 1, {}, 0) for counts in embedded.counts().values())
     for provider in (tracers, loggers, meters):
         provider.shutdown()
+
+
+def test_metrics_are_counted_by_request(embedded: Outbox) -> None:
+    reader = PeriodicExportingMetricReader(embedded.metric_exporter(), export_interval_millis=math.inf)
+    meters = MeterProvider([reader])
+    meters.get_meter("m").create_counter("c").add(1)
+    for _ in range(3):
+        reader.collect()
+    assert embedded.flush(soon())
+    assert embedded.counts()["metrics"] == Counts(3, 3, 3, {}, 0)
+    meters.shutdown()
 
 
 def test_what_is_on_disk_stays_in_the_ring_without_being_owed(embedded: Outbox) -> None:
