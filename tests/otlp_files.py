@@ -44,7 +44,10 @@ class Record:
 
 @dataclass(frozen=True)
 class Point:
-    """One series at its last collection. ``value`` is a histogram's sum, ``count`` its count (else 0)."""
+    """One series at its last collection. ``value`` is a histogram's sum, ``count`` its count (else 0).
+
+    ``exemplars`` are those of every collection: each brings the ones since the collection before.
+    """
 
     name: str
     type: str
@@ -99,13 +102,15 @@ def points(directory: Path) -> list[Point]:
         for point in metric[kind].get("dataPoints", ()):
             labels = attributes(point)
             number = point.get("asDouble", point.get("asInt", point.get("sum", 0)))
-            found[metric["name"], tuple(sorted(labels.items()))] = Point(
+            key = (metric["name"], tuple(sorted(labels.items())))
+            earlier = found[key].exemplars if key in found else ()
+            found[key] = Point(
                 name=metric["name"],
                 type=kind,
                 labels=labels,
                 value=float(number),
                 count=int(point.get("count", 0)),
-                exemplars=tuple(point.get("exemplars", ())),
+                exemplars=(*earlier, *point.get("exemplars", ())),
             )
     return list(found.values())
 

@@ -16,8 +16,8 @@ SPEED = 1500.0
 DURATION = 20.0
 """Seconds of a run where nothing else is said."""
 
-FASTEST_REAL = 0.004
-"""Seconds between two steps below which the venue's latencies shrink with them: else orders would pile up."""
+FASTEST_REAL = 0.015
+"""Seconds between two steps below which the venue's latencies shrink with them, else orders would pile up."""
 
 
 @dataclass(frozen=True)

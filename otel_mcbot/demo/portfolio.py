@@ -34,7 +34,8 @@ LIMIT_OFFSET, LIMIT_BARS = 0.0012, 24
 """An entry by limit order: so far from the close (a fraction), for so many bars."""
 
 PATIENT_BELOW, PATIENT_SIZE, PATIENT_OFFSET, PATIENT_BARS = 0.48, 0.05, 0.08, 600
-"""A weak signal to buy (strength below) is only a small bid far below, which the venue lets expire. What it buys, stays."""
+"""A weak signal to buy (strength below) is only a small bid far below, which the venue lets expire. It is kept if it
+fills."""
 
 BALANCE_EVERY = 25
 """Bars between two balance updates without a fill."""

@@ -211,7 +211,7 @@ def test_refusals_and_silence(fate: Callable[..., None]) -> None:
     st.integers(0, 1_000),
 )
 def test_the_books_balance(orders: list[tuple[str, str, int]], prices: list[int], seed: int) -> None:
-    """Whatever happens: cash and positions are what the reported trades say, and each order's ``filled`` is their sum."""
+    """Whatever happens: cash and positions are what the trades say, and each order's ``filled`` is their sum."""
 
     async def scene(desk: Desk) -> None:
         desk.exchange.seed = seed

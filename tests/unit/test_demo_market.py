@@ -93,7 +93,7 @@ def test_a_name_without_a_symbol(tmp_path: Path) -> None:
 
 
 def test_files_of_one_symbol_must_not_overlap(tmp_path: Path) -> None:
-    with pytest.raises(BarsError, match="overlaps .*btc-usd-a.csv"):
+    with pytest.raises(BarsError, match=r"overlaps .*btc-usd-a\.csv"):
         read_bars([write(tmp_path / "btc-usd-a.csv", *GOOD), write(tmp_path / "btc-usd-b.csv", *GOOD)])
 
 
