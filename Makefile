@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-process check fix bench docs clean
+.PHONY: help demo up down logs test test-unit test-process test-stack check fix bench docs clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -14,14 +14,27 @@ help: ## what there is
 demo: $(VENV)/.demo ## a paper-trading bot, watched: no Docker, no account (ARGS="--bars FILE.csv --duration 20s --json")
 	@$(BIN)/otel-mcbot demo $(ARGS)
 
+up: ## Collector, Prometheus, Tempo, Loki and Grafana, in Docker (ARGS="--profile demo": and a demo bot)
+	docker compose $(ARGS) up -d --wait
+
+down: ## stop them; what they stored stays
+	docker compose --profile demo down
+
+logs: ## what they say
+	docker compose --profile demo logs --follow --tail 50
+
 test: test-unit test-process ## all that needs only Python
 
 test-unit: $(VENV)/.dev
-	$(BIN)/python -m pytest -n auto tests --ignore tests/process --ignore tests/typing $(ARGS)
+	$(BIN)/python -m pytest -n auto tests --ignore tests/process --ignore tests/stack --ignore tests/typing $(ARGS)
 
 # real processes, killed for real, with clocks that matter: one at a time
 test-process: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/process $(ARGS)
+
+# a stack of its own, beside one that runs: other name, other ports, other volumes
+test-stack: $(VENV)/.dev ## the real servers, in Docker
+	$(BIN)/python -m pytest tests/stack $(ARGS)
 
 check: $(VENV)/.dev ## style, types (mypy and pyright), import rules, generated files
 	$(BIN)/ruff check .
