@@ -314,6 +314,12 @@ class Settings:
         "Memory for each signal's batches that the Collector has not taken yet; the oldest go first.",
         16 * 2**20,
     )
+    find_collector: bool = _setting(
+        "MCBOT_FIND_COLLECTOR",
+        _FLAG,
+        "With no endpoint set, look for a Collector on this machine, at the start and each minute.",
+        True,
+    )
     json_bytes: int = _setting(
         "MCBOT_JSON_BYTES",
         _size(0),

@@ -638,6 +638,7 @@ def _outbox(settings: Settings, identity: Identity) -> Outbox:
             directory=directory,
             file_bytes=settings.json_bytes,
             timeout=settings.export_timeout,
+            look_every=60.0 if settings.find_collector else math.inf,
         )
     except ModuleNotFoundError:
         raise SettingsError("protocol", settings.protocol, _EXTRA.format("grpc")) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import math
 import os
 import socket
 import threading
@@ -187,7 +188,7 @@ class Outbox:
         directory: where the JSON lines go (``traces.jsonl``, ``metrics.jsonl``, ``logs.jsonl`` and their older parts).
         file_bytes: cap for all JSON lines together; the oldest part goes first.
         default_endpoint: where ``embedded`` looks; the protocol's port on localhost by default.
-        look_every: seconds between two looks.
+        look_every: seconds between two looks; infinite for none at all, not even at the start.
         timeout: seconds for one try, at most; ``OTEL_EXPORTER_OTLP_TIMEOUT`` can only shorten it.
 
     Raises:
@@ -219,7 +220,7 @@ class Outbox:
         self._turns = deque(self._lanes.values())
         self._changed = threading.Condition()  # guards all that follows, and the lanes
         self._collector = mode == "otlp"
-        self._look_at = 0.0
+        self._look_at = 0.0 if look_every < math.inf else math.inf
         self._deadline = 0.0
         self._closed = mode == "off"
         self._write_errors = 0
@@ -399,7 +400,7 @@ class Outbox:
                         payload = lane.in_flight = lane.ring.take_waiting()
                         return functools.partial(self._write, lane, payload)
                 dues = [lane.due for lane in self._turns if self._work(lane)]
-                if not self._collector:
+                if not self._collector and self._look_at < math.inf:
                     dues.append(self._look_at)
                 self._changed.wait(max(0.0, min(dues) - now) if dues else None)
             return None
