@@ -27,7 +27,7 @@ import click
 
 from otel_mcbot import catalog, identity, semconv
 from otel_mcbot.export import Signal, files
-from otel_mcbot.settings import Settings
+from otel_mcbot.settings import Settings, SettingsError
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 
@@ -282,8 +282,12 @@ def _value(value: dict[str, Any]) -> Any:
 @click.option("--json", "as_json", is_flag=True, help="A list of objects: check, state, found, fix.")
 @click.option("--service", help="The bot's name, where OTEL_SERVICE_NAME does not say it.")
 def doctor(as_json: bool, service: str | None) -> int:
-    """Check this machine and say what to mend. Exit status 1 when something fails."""
-    lines = examine(Settings.load(os.environ, service_name=service))
+    """Check this machine and say what to mend. Exit status 1 when something fails, 2 when a setting cannot be used."""
+    try:
+        lines = examine(Settings.load(os.environ, service_name=service))
+    except SettingsError as error:
+        click.echo(str(error), err=True)
+        return 2
     if as_json:
         click.echo(json.dumps([asdict(line) for line in lines], indent=1))
     else:

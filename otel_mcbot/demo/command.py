@@ -89,7 +89,7 @@ def demo(
     mode: str,
     as_json: bool,
     returns: Path | None,
-) -> None:
+) -> int:
     """Run a small instrumented bot on made-up or recorded bars and show what its telemetry saw.
 
     Two strategies in two pods, a portfolio and a risk manager, an order manager and a paper exchange. Nothing leaves
@@ -105,7 +105,7 @@ def demo(
         plan = make_plan((*bars, *more_bars), speed=speed, duration=duration, seed=seed)
     except BarsError as error:
         click.echo(str(error), err=True)
-        sys.exit(2)
+        return 2
     logger.remove()
     logger.add(sys.stderr, level="ERROR", format="{time:HH:mm:ss} {level} {message}")
     telemetry = configure(plan, mode)
@@ -126,6 +126,7 @@ def demo(
                 collector=outbox is not None and outbox.collector,
             )
         )
+    return 0
 
 
 async def _trade(telemetry: mcbot.Telemetry, plan: Plan, keep_returns: bool, *, live: bool) -> Bot:

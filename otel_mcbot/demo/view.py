@@ -78,7 +78,7 @@ class Shown:
     def _took(begin: float | None, end: float | None) -> str:
         if begin is None:
             return ""
-        return f"{1000 * ((end or time.monotonic()) - begin):.0f} ms" + ("" if end else " …")
+        return f"{1000 * max(0.0, (end or time.monotonic()) - begin):.0f} ms" + ("" if end else " …")
 
 
 class View:
