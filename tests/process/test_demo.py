@@ -28,13 +28,6 @@ from otel_mcbot.store import Store
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "metrics.tsv"
 BARS, SEED = 1_600, 5
-COMMAND = """
-from otel_mcbot.cli import main
-from otel_mcbot.export import outbox
-outbox.DEFAULT_ENDPOINTS.update(dict.fromkeys(outbox.DEFAULT_ENDPOINTS, "http://127.0.0.1:1"))
-main()
-"""
-"""The command line, on a machine where no Collector listens: there may be one on the machine that tests."""
 LAYERS = ("1", "1b", "2", "4", "5", "7", "10", "meta")
 
 
@@ -57,12 +50,18 @@ class Run:
     @property
     def environ(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "MCBOT_"))}
-        return {**kept, "HOME": str(self.home), "MCBOT_STATE_DIR": str(self.home / "state"), "PYTHONPATH": str(ROOT)}
+        return {
+            **kept,
+            "HOME": str(self.home),
+            "MCBOT_STATE_DIR": str(self.home / "state"),
+            "MCBOT_FIND_COLLECTOR": "false",  # there may be one on the machine that tests
+            "PYTHONPATH": str(ROOT),
+        }
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         self.home.mkdir()
         return subprocess.Popen(
-            [sys.executable, "-c", COMMAND, "demo", *arguments],
+            [sys.executable, "-m", "otel_mcbot.cli", "demo", *arguments],
             env=self.environ,
             cwd=self.home,
             stdout=subprocess.PIPE,
