@@ -86,7 +86,7 @@ def plain_day(cumulative: np.ndarray, reference: np.ndarray, window: np.ndarray)
 
 
 def day_cost(mode: str, days: int = 365) -> tuple[float, float, float]:
-    """Seconds of one day, one pod, all five: mean of the second year, its 99 % quantile, and the same day done plainly."""
+    """Seconds of one day, one pod, all five: mean and 99 % quantile of the second year; the same day done plainly."""
     pod = PodDetectors("pod", year(4), BankSettings(mode=mode))  # type: ignore[arg-type]
     execution = ExecutionAnomalyDetector()
     for r in year(5):
@@ -151,7 +151,7 @@ def each_detector(days: int = 365) -> dict[str, float]:
 
 
 def memory_mb() -> float:
-    """Peak resident memory of this process."""
+    """Peak resident memory of this process (when started from a small one: Linux passes a parent's peak on)."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
         1024.0 * 1024.0 if sys.platform == "darwin" else 1024.0
     )

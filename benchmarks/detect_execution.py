@@ -12,14 +12,16 @@ from collections import Counter
 
 from otel_mcbot.detect.execution import ExecutionAnomalyDetector, ExecutionLimits
 
+KINDS = ("latency_spike", "slippage_trend", "consecutive_rejections", "low_fill_rate")
+
 
 def rates(
     limits: ExecutionLimits, fills: int, *, spread: float = 0.5, rejected: float = 0.05, seed: int = 1
 ) -> dict[str, float]:
     """Alarms a fill by kind.
 
-    Latency is lognormal with ``spread`` as standard deviation of its logarithm, slippage normal with 5 bps, one order in
-    20 seconds, each rejected with probability ``rejected``, independent of everything.
+    Latency is lognormal with ``spread`` as standard deviation of its logarithm, slippage normal with 5 bps, an order
+    comes every 20 seconds and is rejected with probability ``rejected``, all of it independent.
     """
     generator = random.Random(seed)
     now = [0.0]
@@ -40,10 +42,7 @@ def rates(
         if done % 10 == 0:
             checks += 1
             found.update(a.anomaly_type for a in detector.check_fill_rate() if a.symbol is None)
-    return {
-        kind: found[kind] / fills
-        for kind in ("latency_spike", "slippage_trend", "consecutive_rejections", "low_fill_rate")
-    }
+    return {kind: found[kind] / fills for kind in KINDS}
 
 
 def main() -> int:

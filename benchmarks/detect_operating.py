@@ -384,6 +384,9 @@ def print_shift(paths: int) -> None:
         print(f"  drop {drop} sigma a day: " + "   ".join(columns))
     _, live = returns("normal", random, 200, 3 * YEAR, drop=0.5)
     print(f"  page-hinkley, drop 0.5 sigma a day for 3 years: {page_hinkley_year(live):.3f} alarm")
+    _, live = returns("normal", random, 200, YEAR)
+    live[:, 0] = 0.16
+    print(f"  page-hinkley, healthy year after a first day of +16 %: {page_hinkley_year(live):.3f} alarm")
 
 
 def _named(best: Array, cusum: Array, rank: Array) -> list[tuple[str, Array]]:

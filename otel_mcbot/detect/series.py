@@ -14,7 +14,7 @@ BETA = 0.5825971579390107
 
 _MAX_TERMS = 400
 _NEGLIGIBLE = 1e-13
-_STEEP = 30.0  # theta^2 n / 2 beyond which the series for a falling walk loses its digits
+_STEEP = 30.0  # exponent beyond which the series for a falling walk loses its digits
 
 
 def survival(depth: float, theta: float, days: int) -> float:
@@ -29,7 +29,7 @@ def survival(depth: float, theta: float, days: int) -> float:
     """
     if days <= 0:
         return 1.0
-    if theta < 0.0 and theta * theta * days / 2.0 > _STEEP:
+    if theta < 0.0 and max(theta * theta * days / 2.0, -theta * depth) > _STEEP:
         # A walk that falls this steadily has its start as peak: its drawdown is the fall and a wobble at each end.
         return NormalDist().cdf((depth + theta * days + 1.0 / theta) / math.sqrt(days))
     h = depth + 2.0 * BETA

@@ -1,0 +1,6 @@
+"""The studies of benchmarks/ run here too, with fewer paths."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
