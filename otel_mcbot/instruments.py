@@ -208,7 +208,8 @@ class Counter(_Synchronous):
     @_safe
     def zero(self, **labels: object) -> None:
         """Let the label set exist at 0. Takes at most half of the limit, so that what happens has room."""
-        if len(self._sets) < self.limit // 2 and self._admit(labels) is not None:
+        known = (*labels, *labels.values()) in self._known
+        if not known and len(self._sets) < self.limit // 2 and self._admit(labels) is not None:
             self._measure(0.0, None, labels, False)
 
 
