@@ -114,7 +114,8 @@ class PodReport:
     """One day of one pod. A detector that the pod does not have is None.
 
     Attributes:
-        accepted: the return was fed; if not, ``reason`` says why and the results are those of the last day.
+        accepted: the return was fed; if not, ``reason`` says why. A day that was fed already has no results; a return
+            that is none has the last results again, with ``valid`` False.
     """
 
     pod_id: str
@@ -269,6 +270,7 @@ class DetectorBank:
         A pod that already has a backtest keeps it, or its own live returns would become what it is judged by; ``force``
         replaces it. Too few returns (a new pod) or a standard deviation below 1e-12: no backtest detectors yet.
         """
+        pod_id = str(pod_id)
         try:
             values = list(returns)
         except TypeError:
@@ -300,8 +302,8 @@ class DetectorBank:
         if self.settings.mode == "calibrated" and used <= WARM_UP:
             notes.append(f"calibrated drift needs more than {WARM_UP} returns and stays silent")
         with self._lock:
-            if known is not None:
-                _keep_lifecycle(pod, known.lifecycle)
+            if (known := self._pods.get(pod_id)) is not None:
+                _carry_over(known, pod)
             self._pods[pod_id] = pod
         self.save()
         return result(True, "; ".join(notes))
@@ -313,7 +315,7 @@ class DetectorBank:
             daily_return: simple return of the day, a fraction.
             day: date, datetime or ISO text; a day that is not after the pod's last is ignored and counted.
         """
-        iso = _iso(day)
+        pod_id, iso = str(pod_id), _iso(day)
         with self._lock:
             pod = self._pods.get(pod_id)
             if pod is None:
@@ -373,6 +375,10 @@ class DetectorBank:
         try:
             pods = {pod_id: PodDetectors.from_dict(pod_id, state) for pod_id, state in body["pods"].items()}
             self.execution.restore_from_dict(body["execution"])
+        except ImportError as error:  # the file is good: it must not be replaced by what works without numpy
+            self._path = None
+            self._say("load", f"detector state {path} cannot be used and will not be written: {error}")
+            return
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             self._set_aside(path, "corrupt", f"does not fit ({type(error).__name__}: {error})")
             return
@@ -382,8 +388,7 @@ class DetectorBank:
     def _renewed(self, pod: PodDetectors) -> PodDetectors:
         self._say(f"settings {pod.pod_id}", f"pod {pod.pod_id}: settings changed, detectors start afresh")
         fresh = PodDetectors(pod.pod_id, pod.reference, self.settings)
-        _keep_lifecycle(fresh, pod.lifecycle)
-        fresh.last_day = pod.last_day
+        _carry_over(pod, fresh)
         return fresh
 
     def _set_aside(self, path: Path, suffix: str, why: str) -> None:
@@ -413,10 +418,13 @@ class DetectorBank:
 _NAMES: tuple[Name, ...] = ("drawdown", "drift", "decay", "lifecycle")
 
 
-def _keep_lifecycle(pod: PodDetectors, old: PodLifecycle) -> None:
-    """A retired pod stays retired whatever happens to its detectors; the new driver starts from nothing."""
-    state = old.to_dict()
-    pod.lifecycle.restore_from_dict({**pod.lifecycle.to_dict(), "state": state["state"], "days": state["days"]})
+def _carry_over(old: PodDetectors, new: PodDetectors) -> None:
+    """What does not depend on the backtest: a retired pod stays retired, a day stays fed. The driver starts afresh."""
+    state = old.lifecycle.to_dict()
+    new.lifecycle.restore_from_dict({**new.lifecycle.to_dict(), "state": state["state"], "days": state["days"]})
+    new.last_day = old.last_day
+    if old.decay is not None and new.decay is not None:
+        new.decay.restore_from_dict(old.decay.to_dict())
 
 
 def _numbers(result: object) -> dict[str, float]:

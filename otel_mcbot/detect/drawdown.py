@@ -141,10 +141,11 @@ class GBMDrawdownMonitor:
         """True when that depth (a fraction) or that duration is beyond its limit.
 
         Args:
-            n_days: how long the strategy has lived; default: the days seen, or the horizon in calibrated mode.
+            n_days: how long the strategy has lived; default: the days seen. The horizon in calibrated mode and while
+                fewer than ``min_days`` were seen.
         """
         if n_days is None:
-            n_days = self._horizon if self.mode == "calibrated" else self._n
+            n_days = self._horizon if self.mode == "calibrated" or self._n < self._min_days else self._n
         return current_dd > self.expected_max_drawdown(n_days) or dd_duration_days > self.expected_max_duration(n_days)
 
     def update(self, daily_return: object) -> DrawdownCheckResult:

@@ -336,6 +336,30 @@ def test_updates_from_many_threads(path: Path) -> None:
     assert set(DetectorBank(path).pods) == set(names)
 
 
+def test_a_pod_that_gets_its_backtest_later_keeps_its_days_and_state() -> None:
+    bank = DetectorBank()
+    for i, r in enumerate(normal(70, 2)):
+        before = bank.update("new", r, f"2026-{1 + i // 28:02d}-{1 + i % 28:02d}")
+    assert before.decay is not None
+    assert bank.auto_init_detectors("new", normal(100, 1)).ready
+    assert not bank.update("new", 0.01, before.day).accepted
+    after = bank.update("new", 0.01, "2027-01-01")
+    assert after.decay is not None
+    assert after.decay.n_samples == before.decay.n_samples + 1
+
+
+def test_without_numpy_a_good_file_is_left_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bank = bank_of(path)
+    for r in normal(70, 2):
+        bank.update("ctrend", r)
+    before = path.read_bytes()
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    broken = DetectorBank(path)
+    assert "cannot be used" in broken.notices[0]
+    broken.update("ctrend", 0.01)
+    assert path.read_bytes() == before
+
+
 def test_removing_a_pod(path: Path) -> None:
     bank = bank_of(path)
     bank.remove("ctrend")

@@ -78,6 +78,14 @@ def test_limits_of_an_update_are_those_that_can_be_asked_for() -> None:
     assert monitor.is_drawdown_abnormal(0.0, result.expected_max_duration + 1)
 
 
+def test_a_fresh_monitor_judges_by_a_year() -> None:
+    monitor = GBMDrawdownMonitor(0.001, 0.02)
+    assert not monitor.is_drawdown_abnormal(0.40, 300)
+    assert monitor.is_drawdown_abnormal(0.50, 300)
+    assert monitor.is_drawdown_abnormal(0.40, 350)
+    assert monitor.is_drawdown_abnormal(0.40, 10, n_days=30)
+
+
 def test_calibrated_limits_stand_still_and_duration_alarms_nothing() -> None:
     monitor = GBMDrawdownMonitor(0.001, 0.02, mode="calibrated", backtest_days=365)
     first = feed(monitor, [-0.001] * 30)
