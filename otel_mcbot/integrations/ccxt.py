@@ -30,7 +30,8 @@ from otel_mcbot.guard import Guard
 from otel_mcbot.reports import CLIENT_ID, facts_from, read
 from otel_mcbot.semconv import SpanName
 from otel_mcbot.trace import exchange_call, scope_here, submit_order, trade_cycle
-from otel_mcbot.trace.stage import ExchangeCall, tell_report
+from otel_mcbot.trace.order import tell_report
+from otel_mcbot.trace.stages import ExchangeCall
 
 E = TypeVar("E")
 

@@ -145,10 +145,13 @@ class Cycle:
 
     @property
     def waiting(self) -> bool:
-        """A signal may still become an order: also a neutral one, where it is on its way to a handler."""
-        if self.direction is None or self.denied or self.key is None:
+        """A signal may still become an order: also a neutral one, or one of a cycle that this continues, where it is on
+        its way to a handler."""
+        if self.denied or self.key is None:
             return False
-        return self.carried or (self.awaits and self.direction != "NEUTRAL")
+        if self.carried:
+            return self.direction is not None or self.name == SpanName.CONTINUED
+        return self.awaits and self.direction not in (None, "NEUTRAL")
 
     def outcome(self) -> Outcome:
         """What became of the cycle, from its orders as they are now."""

@@ -40,7 +40,7 @@ from otel_mcbot.trace.cycle import (
 from otel_mcbot.trace.propagation import Scope, Trace, context_of, scope_here
 
 if TYPE_CHECKING:
-    from otel_mcbot.ledger import Change
+    from otel_mcbot.ledger import Change, Order
 
 _FAILED = {
     Outcome.REJECTED: ErrorType.VENUE_REJECT,
@@ -358,7 +358,6 @@ class Lifecycle:
         cycle: Cycle | None = None
         chain: Chain = ()
         links: list[Link] = []
-        name = SpanName.TRADE_CYCLE
         if order.replaces and change.before is None:
             cycle = self._of_order.get(order.replaces)
         if cycle is not None:
@@ -371,30 +370,45 @@ class Lifecycle:
             elif cycle is None and now_in is not None:  # that cycle is over: this is a new decision, made because of it
                 links.append(Trace(now_in.cycle.place).as_link(Relation.CAUSED_BY))
         else:
-            before = Trace.from_traceparent(order.trace)
-            name = SpanName.CONTINUED
-            if before is not None:
-                links.append(before.as_link(Relation.CONTINUES))
+            return self.go_on(order, fact.at, sent=not (change.before is None and order.replaces))
         if cycle is None:
-            cycle = self.start(
-                name=name,
-                strategy=order.strategy,
-                symbol=order.symbol,
-                pod_id=order.pod_id,
-                correlation_id=order.correlation_id,
-                instrument_type=order.instrument_type,
-                exchange=order.exchange,
-                at=fact.at,
-                links=links,
-            )
-        spans = OrderSpans(order, chain, fact.at)
-        cycle.orders[order.client_id] = spans
+            cycle = self._start_for(order, SpanName.TRADE_CYCLE, fact.at, links)
+        self._put_in(cycle, order, chain, fact.at)
+        return cycle
+
+    def go_on(self, order: Order, at: float, *, sent: bool = True) -> Cycle:
+        """A continuation for an order whose cycle is over, linked back to where it was last.
+
+        Args:
+            sent: the venue was asked for it, so what is waited for is its fill.
+        """
+        before = Trace.from_traceparent(order.trace)
+        links = [before.as_link(Relation.CONTINUES)] if before is not None else []
+        cycle = self._start_for(order, SpanName.CONTINUED, at, links)
+        spans = self._put_in(cycle, order, (), at)
+        if sent:
+            self._open_fill(cycle, spans, at)
+        return cycle
+
+    def _start_for(self, order: Order, name: str, at: float, links: Sequence[Link]) -> Cycle:
+        return self.start(
+            name=name,
+            strategy=order.strategy,
+            symbol=order.symbol,
+            pod_id=order.pod_id,
+            correlation_id=order.correlation_id,
+            instrument_type=order.instrument_type,
+            exchange=order.exchange,
+            at=at,
+            links=links,
+        )
+
+    def _put_in(self, cycle: Cycle, order: Order, chain: Chain, at: float) -> OrderSpans:
+        spans = cycle.orders[order.client_id] = OrderSpans(order, chain, at)
         self._of_order[order.client_id] = cycle
         if cycle.key is not None and self._waiting.get(cycle.key) is cycle:
             del self._waiting[cycle.key]
-        if not change.requested and not (change.before is None and order.replaces):
-            self._open_fill(cycle, spans, fact.at)
-        return cycle
+        return spans
 
     def _requested(self, cycle: Cycle, spans: OrderSpans, fact: OrderRequested, change: Change) -> None:
         order = change.order
