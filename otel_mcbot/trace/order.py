@@ -113,7 +113,8 @@ class SubmitOrder(Stage):
         if cycle is None:
             return
         if error is not None:
-            self._failed(core, cycle, spans, error)
+            with Guard("stage"):
+                self._failed(core, cycle, spans, error)
         with core.lock:
             if spans is not None:
                 core.lifecycle.leave_order(cycle, spans)
@@ -129,9 +130,9 @@ class SubmitOrder(Stage):
         if order.acknowledged_at is not None or order.status.is_terminal:
             return
         if any(kind.__name__ in _VENUE_REFUSED for kind in type(error).__mro__):
-            self.rejected(str(error))
+            self.rejected(_words(error))
         else:
-            core.tell(facts.OrderLost(client_id=order.client_id, message=core.redact(str(error))))
+            core.tell(facts.OrderLost(client_id=order.client_id, message=_words(error)))
 
     # -- what became of it -----------------------------------------------------------------------------------------
 
@@ -278,3 +279,11 @@ def tell_report(core: Hub | None, report: object, *, client_id: str | None) -> N
             if client_id is not None and fact.client_id != client_id:
                 object.__setattr__(fact, "client_id", client_id)  # ours alone: made a line above
             core.tell(fact)
+
+
+def _words(error: BaseException) -> str:
+    """What an exception says, or its class where it cannot say anything."""
+    try:
+        return str(error)
+    except Exception:
+        return type(error).__name__

@@ -408,11 +408,6 @@ def _cause() -> list[Link]:
     return [Trace(scope.cycle.place).as_link(semconv.Relation.CAUSED_BY)] if scope is not None else []
 
 
-def _open_scope() -> bool:
-    scope = scope_here()
-    return scope is not None
-
-
 def _rfc3339(when: float | None) -> str | None:
     if when is None:
         return None

@@ -188,6 +188,19 @@ def test_a_refusal_is_a_rejection_and_passes_unmodified(bench: Bench) -> None:
     bench.check()
 
 
+class Speechless(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def test_an_exception_that_cannot_speak_leaves_no_span_open(bench: Bench) -> None:
+    with pytest.raises(Speechless), trade_cycle(strategy="s", symbol=SYMBOL) as cycle:
+        with cycle.generate_signal(), cycle.order(side="buy", quantity=1):
+            raise Speechless
+    assert bench.tree()[0] == "trade_cycle [abandoned ERROR:Speechless]"
+    bench.check()
+
+
 def test_after_a_timeout_the_order_is_lost_until_somebody_asks(bench: Bench) -> None:
     with (
         pytest.raises(RequestTimeout),
