@@ -1,0 +1,74 @@
+"""One stack for all tests, and bots that send to it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from stack import ROOT, Stack
+
+Start = Callable[..., subprocess.Popen[str]]
+
+BOTS = {"demo": ["-m", "otel_mcbot.cli", "demo"]} | {
+    name: [str(ROOT / folder / f"{name}.py")]
+    for name, folder in {"steady": "tests/process/bots", "born": "tests/stack/bots"}.items()
+}
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """Up from nothing, with an empty environment; gone afterwards, with all that it stored."""
+    if not shutil.which("docker"):
+        pytest.fail("these tests need Docker with the compose plugin")
+    stack = Stack()
+    stack.down(volumes=True)  # of a run that was killed
+    began = time.monotonic()
+    stack.up()
+    print(f"stack up in {time.monotonic() - began:.0f} s")
+    yield stack
+    stack.down(volumes=True)
+
+
+@pytest.fixture(scope="session")
+def start(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    """``start("steady", "instance-id", "--argument", VARIABLE="value")``: a bot that sends to the stack."""
+    state = tmp_path_factory.mktemp("state")
+    running: list[subprocess.Popen[str]] = []
+
+    def run(bot: str, instance: str, *arguments: str, **environ: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, *BOTS[bot], *arguments],
+            env={
+                **{key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "MCBOT_"))},
+                "PYTHONPATH": str(ROOT),
+                "MCBOT_STATE_DIR": str(state),
+                "MCBOT_INSTANCE_ID": instance,
+                "OTEL_EXPORTER_OTLP_ENDPOINT": stack.url["otlp"],
+                **environ,
+            },
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=(state / f"{instance}.err").open("w"),
+            text=True,
+        )
+        running.append(process)
+        return process
+
+    yield run
+    for process in running:
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            if stream:
+                stream.close()
+
+
+@pytest.fixture
+def compose_file() -> Path:
+    return ROOT / "compose.yaml"
