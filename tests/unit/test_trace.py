@@ -511,6 +511,49 @@ def test_a_neutral_signal_on_its_way_to_a_handler_waits_for_its_order(bench: Ben
     bench.check()
 
 
+def test_an_order_whose_signal_waited_longer_than_hold_is_whole_in_a_continuation(bench: Bench) -> None:
+    with generate_signal(strategy="s", symbol=SYMBOL) as stage:
+        stage.signal("long")
+        carried = Trace.here()
+    bench.advance(61)
+    with resume(carried), process_signal(strategy="s", symbol=SYMBOL):
+        carried = Trace.here()
+    with resume(carried), pre_trade_check(), submit_order(side="buy", quantity=1) as order:
+        order.filled(1, 10.0)
+    tree = bench.tree()
+    assert tree[:3] == ["trade_cycle [no_order]", "  strategy.generate_signal [long]", "trade_cycle.continued [filled]"]
+    assert sorted(tree[3:]) == [
+        "      oms.submit_order [filled]",
+        "    rm.pre_trade_check [approved]",
+        "  oms.await_fill [filled]",
+        "  pm.process_signal",
+    ]
+    bench.check()
+
+
+def test_a_cancel_after_hold_continues_the_order_and_a_look_does_not(bench: Bench) -> None:
+    with trade_cycle(strategy="s", symbol=SYMBOL) as cycle:
+        with cycle.order(side="buy", quantity=1, order_type="limit", price=9.0, client_order_id="s-btcusdt-1") as order:
+            order.acknowledged("v1")
+            carried = Trace.here()
+    bench.advance(61)
+    before = len(bench.spans)
+    with exchange_call("fetch_order", address="x", client_order_id="s-btcusdt-1"):
+        pass
+    assert not bench.lifecycle.cycles
+    for place in (carried, None):
+        with resume(place), exchange_call("cancel_order", address="x", client_order_id="s-btcusdt-1"):
+            pass
+    bench.hub.tell(facts.OrderCanceled(client_id="s-btcusdt-1"))
+    continued = bench.span("trade_cycle.continued")
+    assert (continued.attributes or {})[semconv.OUTCOME] == "canceled"
+    assert continued.links[0].context.trace_id == bench.span("trade_cycle").context.trace_id
+    late = [span for span in bench.spans[before:] if span is not continued]
+    assert [span.name for span in late] == ["exchange.cancel_order", "exchange.cancel_order", "oms.await_fill"]
+    assert {span.parent.span_id for span in late if span.parent} == {continued.context.span_id}
+    bench.check()
+
+
 def test_a_signal_told_by_stage_and_bus_counts_once(bench: Bench) -> None:
     for direction in ("LONG", "NEUTRAL"):
         with generate_signal(strategy="s", symbol=SYMBOL) as stage:
