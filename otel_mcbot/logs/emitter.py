@@ -226,6 +226,7 @@ class Emitter:
         if context is not None and not context:
             context = set_span_in_context(INVALID_SPAN, context)  # an empty one would be taken for none given
         self.logger.emit(
+            timestamp=time.time_ns(),  # not every reader falls back on the time of observation
             context=context,
             severity_number=_EVENT_SEVERITY[severity],
             severity_text=severity,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -49,6 +50,12 @@ class Bot:
 @pytest.fixture
 def bot() -> Bot:
     return Bot()
+
+
+def test_an_event_has_its_time(bot: Bot) -> None:
+    before = time.time_ns()
+    bot.events.emit("mcbot.bot.started", "started")
+    assert before <= bot.records[0].timestamp <= time.time_ns()
 
 
 ID = {"client_id": "ctrend-btcusdt-12", "symbol": "BTC/USDT"}
