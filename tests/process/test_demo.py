@@ -265,6 +265,21 @@ def test_histograms_lead_to_the_traces_of_their_orders(run: Run) -> None:
     assert set(exemplars) <= traces
 
 
+def test_the_doctor_finds_the_run(run: Run) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "otel_mcbot.cli", "doctor", "--json", "--service", "otel-mcbot-demo"],
+        env=run.environ,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 0
+    found = {line["check"]: line for line in json.loads(done.stdout)}
+    assert found["expectations"]["found"] == "every expected symbol arrived in the last run: BTC/USD"
+    assert found["identity"]["found"].endswith(f"instance {run.instance.name}")
+    assert found["second instance"]["state"] == "ok"
+
+
 # -- ends ------------------------------------------------------------------------------------------------------------
 
 
