@@ -40,7 +40,7 @@ check: $(VENV)/.dev ## style, types (mypy and pyright), import rules, generated 
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(BIN)/python -W error -c 'import otel_mcbot'
 	$(BIN)/python tests/docs.py --check

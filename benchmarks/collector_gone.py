@@ -1,5 +1,5 @@
-"""What a Collector that is gone costs the bot: the same seeded full-speed run against a receiver that is there, one that
-is absent, and one that takes connections and never answers.
+"""What a Collector that is gone costs the bot: the same seeded full-speed run against a receiver that is there, one
+that is absent, and one that takes connections and never answers.
 
     python benchmarks/collector_gone.py [--bars 2000] [--runs 5]
 
@@ -80,7 +80,8 @@ def main() -> int:
 
     measured: dict[str, list[dict[str, float]]] = {"present": [], "absent": [], "black hole": []}
     with tempfile.TemporaryDirectory() as scratch, Receiver(Path(scratch)) as receiver, BlackHole() as hole:
-        endpoints = {"present": receiver.endpoint, "absent": f"http://127.0.0.1:{free_port()}", "black hole": hole.endpoint}
+        absent = f"http://127.0.0.1:{free_port()}"
+        endpoints = {"present": receiver.endpoint, "absent": absent, "black hole": hole.endpoint}
         for number in range(options.runs):
             for name, endpoint in endpoints.items():
                 state = Path(scratch) / f"{name}-{number}"

@@ -148,9 +148,8 @@ def main() -> int:
     plain = per_call(lambda: logger.info("filled {} at {}", 0.01, 64_000), seconds)
     with capture(strict=False):
         ours_too = per_call(lambda: logger.info("filled {} at {}", 0.01, 64_000), seconds)
-    print(
-        f"{'a loguru line, ours beside it':38} {ours_too:8.1f}   {'plain loguru, same sink':27} {plain:8.1f} {ours_too / plain:6.2f}×"
-    )
+    label, other = "a loguru line, ours beside it", "plain loguru, same sink"
+    print(f"{label:38} {ours_too:8.1f}   {other:27} {plain:8.1f} {ours_too / plain:6.2f}×")
     return 0
 
 

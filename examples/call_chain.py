@@ -41,8 +41,12 @@ for close in (63_990.0, 64_010.0, 63_950.0, 64_100.0):
         with cycle.pre_trade_check() as check:
             ok = risk.allows(side) or check.denied("leverage_exceeded")  # denied() returns False
         if ok:
-            with cycle.order(side=side, quantity=0.01, expected_price=bar.close) as order:  # an id is made when none is given
-                order.update(exchange.create_order("BTC/USDT", "market", side, 0.01))  # a ccxt dict: cumulative, idempotent
+            with cycle.order(
+                side=side, quantity=0.01, expected_price=bar.close
+            ) as order:  # an id is made when none is given
+                order.update(
+                    exchange.create_order("BTC/USDT", "market", side, 0.01)
+                )  # a ccxt dict: cumulative, idempotent
 
 mcbot.update(exchange.fetch_order(order.id, "BTC/USDT"))  # anywhere, any task, after a restart: found by its id
 

@@ -66,7 +66,8 @@ class KeepProcessor(SpanProcessor):
         if self._all:
             self._pass(span)
             return
-        trace_id = span.context.trace_id
+        context = span.get_span_context()
+        trace_id = context.trace_id if context is not None else 0
         with self._lock:
             held = self._held.get(trace_id)
             kept = trace_id in self._kept

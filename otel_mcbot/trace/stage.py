@@ -178,10 +178,10 @@ class Stage:
         links = [Trace(ended.place).as_link(relation)] if ended is not None else []
         cycle = lifecycle.start(
             name=SpanName.CONTINUED if continues else SpanName.TRADE_CYCLE,
-            strategy=strategy or common.get(semconv.STRATEGY),
-            symbol=symbol or common.get(semconv.SYMBOL),
-            pod_id=facts.text(self._given.get("pod_id")) or common.get(semconv.POD_ID),
-            correlation_id=facts.text(self._given.get("correlation_id")) or common.get(semconv.CORRELATION_ID),
+            strategy=strategy or facts.text(common.get(semconv.STRATEGY)),
+            symbol=symbol or facts.text(common.get(semconv.SYMBOL)),
+            pod_id=facts.text(self._given.get("pod_id") or common.get(semconv.POD_ID)),
+            correlation_id=facts.text(self._given.get("correlation_id") or common.get(semconv.CORRELATION_ID)),
             links=links,
         )
         cycle.awaits = True

@@ -1,4 +1,4 @@
-"""Read by type checkers, never run: what a user writes must be typed, and a decorator keeps its function's signature."""
+"""Read by type checkers, never run: what a user writes is typed, and a decorator keeps its function's signature."""
 
 from __future__ import annotations
 

@@ -60,8 +60,8 @@ def test_no_private_name_of_the_sdk_is_imported() -> None:
 def test_importing_brings_in_nothing_heavy() -> None:
     code = (
         "import sys, otel_mcbot\n"
-        "heavy = ('opentelemetry.exporter', 'grpc', 'rich', 'matplotlib', 'scipy', 'sklearn', 'numpy', 'requests', 'psutil',"
-        " 'click', 'aiohttp', 'discord')\n"
+        "heavy = ('opentelemetry.exporter', 'grpc', 'rich', 'matplotlib', 'scipy', 'sklearn', 'numpy', 'requests',"
+        " 'psutil', 'click', 'aiohttp', 'discord')\n"
         "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
