@@ -30,7 +30,10 @@ REFRESH = 0.2
 """Seconds between two pictures."""
 
 SHOWN = 4
-"""Orders on screen."""
+"""Orders on screen at most."""
+
+TREE_LINES, OTHER_LINES = 7, 13
+"""What an order and what all the rest take of the screen's height."""
 
 _COLOURS = {"filled": "green", "rejected": "red", "canceled": "yellow", "expired": "yellow"}
 
@@ -100,9 +103,9 @@ class View:
 
     async def run(self) -> None:
         """Draws until cancelled."""
-        with Live(self._draw(), refresh_per_second=1 / REFRESH, transient=True) as live:
+        with Live(refresh_per_second=1 / REFRESH, transient=True) as live:
             while True:
-                live.update(self._draw())
+                live.update(self._draw(live.console.size.height))
                 await asyncio.sleep(REFRESH)
 
     async def _on_request(self, event: OrderRequestEvent) -> None:
@@ -136,7 +139,7 @@ class View:
         if shown := self._orders.get(event.client_order_id):
             shown.status, shown.ended_at = event.event_type.removeprefix("order_"), time.monotonic()
 
-    def _draw(self) -> Group:
+    def _draw(self, height: int) -> Group:
         bot = self.bot
         pnl = bot.portfolio.pnl()
         money = Table.grid(padding=(0, 2))
@@ -151,7 +154,8 @@ class View:
             ("spans", f"{self.telemetry.stats().emitted.get('spans', 0)} emitted"),
         ):
             money.add_row(f"[dim]{name}[/]", value)
-        trees = [shown.tree() for shown in list(self._orders.values())[-SHOWN:]]
+        room = max(1, min(SHOWN, (height - OTHER_LINES) // TREE_LINES))
+        trees = [shown.tree() for shown in list(self._orders.values())[-room:]]
         return Group(
             Panel(money, title="otel-mcbot demo", border_style="blue"),
             Panel(Group(*trees) if trees else "no order yet", title="last orders, as traces", border_style="blue"),

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import fcntl
 import itertools
 import json
 import os
+import pty
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -307,6 +312,31 @@ def test_sigterm_in_mid_run_ends_with_the_summary(bars: Path, tmp_path: Path) ->
         "mcbot.bot.started",
         "mcbot.bot.stopped",
     ]
+
+
+def test_on_a_terminal_orders_are_drawn_as_traces(bars: Path, tmp_path: Path) -> None:
+    run = Run(tmp_path / "home")
+    run.home.mkdir()
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "otel_mcbot.cli", "demo", "--bars", str(bars), "--duration", "2s"],
+        env={**run.environ, "TERM": "xterm-256color"},
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+    )
+    os.close(slave)
+    seen = b""
+    with contextlib.suppress(OSError):  # how a terminal says that nobody is there any more
+        while piece := os.read(master, 65_536):
+            seen += piece
+    os.close(master)
+    assert process.wait(10) == 0
+    drawn = seen.decode()
+    for what in ("last orders, as traces", "trade_cycle", "oms.submit_order", "oms.await_fill", "profit", "working"):
+        assert what in drawn
+    assert f"{BARS} bars" in drawn.splitlines()[-5], "the summary stays when the picture goes"
 
 
 def test_without_a_terminal_the_summary_is_for_people(bars: Path, tmp_path: Path) -> None:
