@@ -1,0 +1,143 @@
+"""The page around the panels: rows, variables, annotations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from otel_mcbot.provision.grammar import Json
+from otel_mcbot.provision.panels import LOKI, PROMETHEUS
+
+WIDTH: Final = 24
+"""Columns of Grafana's grid."""
+
+TAG: Final = "otel-mcbot"
+SCHEMA: Final = 39
+"""Of the file: Grafana 10 knows it, later ones bring it up to theirs."""
+
+Row = tuple[int, Sequence[Json]]
+"""Height, and one or two panels that share the width."""
+
+
+def dashboard(
+    uid: str,
+    title: str,
+    description: str,
+    rows: Sequence[Row],
+    *,
+    variables: Sequence[Json],
+    annotations: Sequence[Json] = (),
+    links: Sequence[Json] = (),
+    since: str = "now-6h",
+) -> Json:
+    """A dashboard as Grafana stores it. Its day is UTC's, as in the reports."""
+    return {
+        "annotations": {"list": list(annotations)},
+        "description": description,
+        "editable": False,
+        "fiscalYearStartMonth": 0,
+        "graphTooltip": 1,
+        "id": None,
+        "links": list(links),
+        "panels": _placed(rows),
+        "refresh": "30s",
+        "schemaVersion": SCHEMA,
+        "tags": [TAG],
+        "templating": {"list": list(variables)},
+        "time": {"from": since, "to": "now"},
+        "timepicker": {},
+        "timezone": "utc",
+        "title": title,
+        "uid": uid,
+        "version": 1,
+        "weekStart": "",
+    }
+
+
+def _placed(rows: Sequence[Row]) -> list[Json]:
+    placed: list[Json] = []
+    top = 0
+    for height, panels in rows:
+        width = WIDTH // len(panels)
+        placed += [
+            {**panel, "gridPos": {"h": height, "w": width, "x": at * width, "y": top}}
+            for at, panel in enumerate(panels)
+        ]
+        top += height
+    return placed
+
+
+def choice(name: str, label: str, query: str, description: str, *, many: bool = False, all: bool = False) -> Json:
+    """A variable whose values are those of a label in Prometheus; ``query`` is a ``label_values(…)``.
+
+    Args:
+        many: several may be picked.
+        all: or no choice made: it then matches everything, also what does not have the label.
+    """
+    return {
+        "allValue": ".*" if all else None,
+        "current": {"selected": True, "text": "All", "value": "$__all"} if all else {},
+        "datasource": PROMETHEUS,
+        "definition": query,
+        "description": description,
+        "hide": 0,
+        "includeAll": all,
+        "label": label,
+        "multi": many,
+        "name": name,
+        "options": [],
+        "query": {"qryType": 1, "query": query, "refId": name},
+        "refresh": 2,
+        "regex": "",
+        "skipUrlSync": False,
+        "sort": 1,
+        "type": "query",
+    }
+
+
+def hidden(variable: Json) -> Json:
+    """A variable that nobody picks: it follows from the others."""
+    return {**variable, "hide": 2}
+
+
+def text(name: str, label: str, description: str) -> Json:
+    """A variable to type into."""
+    return {
+        "current": {"text": "", "value": ""},
+        "description": description,
+        "hide": 0,
+        "label": label,
+        "name": name,
+        "options": [{"selected": True, "text": "", "value": ""}],
+        "query": "",
+        "skipUrlSync": False,
+        "type": "textbox",
+    }
+
+
+def mark(name: str, colour: str, expr: str) -> Json:
+    """An annotation for each log line of ``expr``."""
+    return {
+        "datasource": LOKI,
+        "enable": True,
+        "expr": expr,
+        "hide": False,
+        "iconColor": colour,
+        "name": name,
+        "target": {"expr": expr, "maxLines": 100, "queryType": "range", "refId": "A"},
+        "titleFormat": name,
+    }
+
+
+def others() -> Json:
+    """A menu of the project's other dashboards; time and variables go along."""
+    return {
+        "asDropdown": True,
+        "icon": "external link",
+        "includeVars": True,
+        "keepTime": True,
+        "tags": [TAG],
+        "targetBlank": False,
+        "title": "Dashboards",
+        "type": "dashboards",
+    }

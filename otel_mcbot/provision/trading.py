@@ -1,0 +1,396 @@
+"""Trading Overview: is it alive, does it earn, what does it hold, what does it cost."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from otel_mcbot import catalog
+from otel_mcbot.provision import dashboard, grammar, panels, queries, why
+from otel_mcbot.provision.grammar import BPS, COLOURS, COUNT, PERCENT, SECONDS, TIMES, USDT, Json
+from otel_mcbot.provision.panels import prometheus
+from otel_mcbot.provision.queries import (
+    INSTANCE,
+    JOB,
+    MODE,
+    SERVICE,
+    STRATEGY,
+    SYMBOL,
+    Metric,
+    legend,
+    quantile,
+    series,
+    total,
+)
+from otel_mcbot.semconv import BotEvent
+
+UID: Final = "trading"
+
+SILENT_AFTER: Final = 90
+"""Seconds without a heartbeat (there is one every 30) after which a bot counts as silent."""
+
+_SILENT, _STOPPED, _RUNNING, _MAINTENANCE = -1, 0, 1, 2
+
+
+def state() -> str:
+    """What the bot is doing, as one number. A dead bot says nothing any more, so its last words of a day are asked."""
+
+    def last(metric: Metric) -> str:
+        return f"max by ({JOB}, {INSTANCE}) (last_over_time({series(metric)}[1d]))"
+
+    fresh = f"(time() - {last(catalog.heartbeat_timestamp)} < bool {SILENT_AFTER})"
+    return " or ".join(
+        [
+            f"{last(catalog.expected_up)} == {_STOPPED}",
+            f"{_MAINTENANCE} * (max by ({JOB}, {INSTANCE}) ({series(catalog.maintenance)}) == 1)",
+            f"{fresh} * {_RUNNING - _SILENT} + {_SILENT}",
+        ]
+    )
+
+
+def _states() -> Json:
+    looks = {
+        _SILENT: ("SILENT", "bad"),
+        _STOPPED: ("stopped", "muted"),
+        _RUNNING: ("running", "good"),
+        _MAINTENANCE: ("maintenance", "warning"),
+    }
+    options = {
+        str(value): {"color": COLOURS[colour], "index": at, "text": text}
+        for at, (value, (text, colour)) in enumerate(looks.items())
+    }
+    return {"options": options, "type": "value"}
+
+
+def _variables() -> list[Json]:
+    every = catalog.uptime.prometheus_name
+    job, mode, instance = (f'{label}="${name}"' for label, name in queries.BOT_VARIABLES.items())
+    return [
+        dashboard.choice("job", "Bot", f"label_values({every},{JOB})", "Namespace and name of the service"),
+        dashboard.choice("mode", "Mode", f"label_values({every}{{{job}}},{MODE})", "live, paper or shadow"),
+        dashboard.choice(
+            "instance", "Instance", f"label_values({every}{{{job},{mode}}},{INSTANCE})", "The bot's stable id"
+        ),
+        dashboard.choice(
+            SYMBOL,
+            "Symbol",
+            f'label_values({{{job},{instance},{SYMBOL}!=""}},{SYMBOL})',
+            "What is traded; account-wide panels do not follow it",
+            many=True,
+            all=True,
+        ),
+        dashboard.choice(
+            STRATEGY,
+            "Strategy",
+            f"label_values({catalog.strategy_signals.prometheus_name}{{{job},{instance}}},{STRATEGY})",
+            "Who decides; only panels by strategy follow it",
+            many=True,
+            all=True,
+        ),
+        dashboard.hidden(
+            dashboard.choice("bot", "", f"label_values({every}{{{job},{instance}}},{SERVICE})", "The service's name")
+        ),
+    ]
+
+
+def _annotations() -> list[Json]:
+    return [
+        dashboard.mark(name, COLOURS[colour], queries.event(event, instance=True))
+        for name, colour, event in (
+            ("Started", "good", BotEvent.STARTED),
+            ("Stopped", "muted", BotEvent.STOPPED),
+            ("Circuit breaker", "bad", BotEvent.CIRCUIT_BREAKER),
+        )
+    ]
+
+
+def _now() -> dashboard.Row:
+    return (
+        5,
+        [
+            panels.values(
+                1,
+                "Today's PnL",
+                "Equity now less equity at the first sight of the day (UTC), fees and open positions included; a "
+                "deposit or withdrawal counts too. Worry when it falls while no position is open: that is fees, or "
+                "money that left.",
+                [prometheus(series(catalog.equity), "today")],
+                unit=USDT,
+                thresholds=grammar.sign(),
+                calculation="diff",
+                today=True,
+                links=[why.link()],
+            ),
+            panels.values(
+                2,
+                "Bot",
+                f"What the bot is doing, since when, and when it was last heard of. Worry about SILENT: no heartbeat "
+                f"for {SILENT_AFTER} s from a bot that did not say goodbye; it may hold positions that nobody watches. "
+                "An uptime that is short means a restart.",
+                [
+                    prometheus(state(), "State", instant=True),
+                    prometheus(series(catalog.uptime), "Uptime", instant=True),
+                    prometheus(
+                        f"time() - last_over_time({series(catalog.heartbeat_timestamp)}[1d])",
+                        "Last heartbeat",
+                        instant=True,
+                    ),
+                ],
+                unit=SECONDS,
+                overrides=[panels.override("State", mappings=[_states()], unit="none")],
+                links=[why.link()],
+            ),
+        ],
+    )
+
+
+def _money() -> dashboard.Row:
+    return (
+        9,
+        [
+            panels.curve(
+                3,
+                "Equity",
+                "Value of the portfolio, open positions at the last price. Worry about a fall that the market does "
+                "not explain, and about a line that is flat while positions are open: prices do not arrive.",
+                [prometheus(series(catalog.equity), "equity"), prometheus(series(catalog.cash), "free cash")],
+                unit=USDT,
+                links=[why.link()],
+            ),
+            panels.curve(
+                4,
+                "Drawdown",
+                "Fall of the equity from its highest value. Worry from the red line on: somebody is told there.",
+                [prometheus(series(catalog.drawdown), "drawdown")],
+                unit=PERCENT,
+                limit="drawdown",
+                floor=0,
+                links=[why.link()],
+            ),
+        ],
+    )
+
+
+def _risk() -> dashboard.Row:
+    return (
+        8,
+        [
+            panels.gauge(
+                5,
+                "Drawdown now",
+                "The same, now. Yellow is half way to the alert; worry in the red: which position, and is it the whole "
+                "market?",
+                prometheus(series(catalog.drawdown), "drawdown", instant=True),
+                unit=PERCENT,
+                limit="drawdown",
+                most=25,
+                links=[why.link()],
+            ),
+            panels.curve(
+                6,
+                "Leverage",
+                "Sum of all notionals over equity, and the share of the equity that is in use as margin (right). "
+                "Worry from the red line on, or above 80 % margin: how far is the liquidation?",
+                [
+                    prometheus(series(catalog.aggregate_leverage), "leverage"),
+                    prometheus(f"{series(catalog.margin_used)} / ({series(catalog.equity)} > 0)", "margin in use"),
+                ],
+                unit=TIMES,
+                limit="leverage",
+                floor=0,
+                links=[why.link()],
+                overrides=[
+                    panels.override(
+                        "margin in use",
+                        unit=grammar.SHARE,
+                        custom_axisPlacement="right",
+                        custom_thresholdsStyle={"mode": "off"},
+                    ),
+                ],
+            ),
+        ],
+    )
+
+
+def _pnl() -> dashboard.Row:
+    return (
+        9,
+        [
+            panels.curve(
+                7,
+                "Realized PnL by symbol",
+                "Profit less loss since the bot's start, which sets it to 0. Worry about one symbol that falls while "
+                "the others do not: stop that one.",
+                [
+                    prometheus(
+                        f"{total(catalog.realized_profit, SYMBOL)} - {total(catalog.realized_loss, SYMBOL)}",
+                        legend(SYMBOL),
+                    )
+                ],
+                unit=USDT,
+                steps=True,
+                links=[why.link(SYMBOL)],
+            ),
+            panels.curve(
+                8,
+                "Realized PnL by strategy",
+                "Profit less loss since the bot's start, of the strategy that had the symbol's last fill. Worry about "
+                "a strategy that loses for days on end: its detectors say whether this is still chance.",
+                [
+                    prometheus(
+                        f"{total(catalog.strategy_realized_profit, STRATEGY)}"
+                        f" - {total(catalog.strategy_realized_loss, STRATEGY)}",
+                        legend(STRATEGY),
+                    )
+                ],
+                unit=USDT,
+                steps=True,
+                links=[why.link(STRATEGY)],
+            ),
+        ],
+    )
+
+
+def _positions() -> dashboard.Row:
+    is_open = f"and on ({SYMBOL}) ({series(catalog.position_size)} > 0)"
+    columns = (catalog.position_size, catalog.position_notional, catalog.unrealized_pnl)
+    money = {"unit": USDT}
+    return (
+        9,
+        [
+            panels.table(
+                9,
+                "Open positions",
+                "What the bot holds now: quantity without its side, value at the last price, PnL if it were closed. "
+                "Worry about a symbol that you did not expect, and about one that the exchange does not know.",
+                [
+                    prometheus(f"max by ({SYMBOL}) ({series(metric)}) {is_open}", instant=True, table=True)
+                    for metric in columns
+                ],
+                unit=grammar.BASE,
+                columns={
+                    SYMBOL: "Symbol",
+                    "Value #A": "Quantity",
+                    "Value #B": "Notional",
+                    "Value #C": "Unrealized PnL",
+                },
+                overrides=[
+                    panels.override(
+                        "Symbol",
+                        links=[
+                            panels.link(
+                                "Why? Its traces and log lines",
+                                f"/d/{why.UID}?var-bot=${{bot}}&var-{SYMBOL}=${{__value.raw}}&${{__url_time_range}}",
+                            )
+                        ],
+                    ),
+                    panels.override("Notional", **money),
+                    panels.override(
+                        "Unrealized PnL",
+                        **money,
+                        thresholds=grammar.sign(),
+                        custom_cellOptions={"type": "color-text"},
+                        color={"mode": "thresholds"},
+                    ),
+                ],
+            ),
+            panels.curve(
+                10,
+                "Positions",
+                "Value of each open position, and how many there are (right). Worry about one that grows beyond the "
+                "others, and about a count that only rises: exits do not fill.",
+                [
+                    prometheus(series(catalog.position_notional), legend(SYMBOL)),
+                    prometheus(series(catalog.open_positions), "open"),
+                ],
+                unit=USDT,
+                floor=0,
+                links=[why.link(SYMBOL)],
+                overrides=[
+                    panels.override(
+                        "open",
+                        unit=COUNT,
+                        custom_axisPlacement="right",
+                        custom_lineInterpolation="stepAfter",
+                        color={"fixedColor": COLOURS["muted"], "mode": "fixed"},
+                    )
+                ],
+            ),
+        ],
+    )
+
+
+def _orders() -> dashboard.Row:
+    return (
+        9,
+        [
+            panels.bars(
+                11,
+                "Fills",
+                "Fills in each step, parts of an order count one by one; Prometheus spreads them a little, so a step "
+                "may hold 1.2. A dot is one order: click it. Worry about silence where there were fills, and about a "
+                "burst: a loop that trades against itself.",
+                [prometheus(total(catalog.fills, SYMBOL, "side", over="$__interval"), legend(SYMBOL, "side"))],
+                unit=COUNT,
+                links=[why.link(SYMBOL)],
+            ),
+            panels.curve(
+                12,
+                "Slippage (95 % of the fills are better)",
+                "Distance of the fills from the expected price, by strategy and symbol. A dot is one order: click it. "
+                "Worry from the red line on: the market is thin or fast, or the orders are too big.",
+                [
+                    prometheus(
+                        quantile(0.95, catalog.strategy_slippage, STRATEGY, SYMBOL),
+                        legend(STRATEGY, SYMBOL),
+                    )
+                ],
+                unit=BPS,
+                limit="slippage",
+                floor=0,
+                now_and_then=True,
+                links=[why.link(SYMBOL, STRATEGY)],
+            ),
+        ],
+    )
+
+
+def _costs() -> dashboard.Row:
+    return (
+        9,
+        [
+            panels.bars(
+                13,
+                "Fees",
+                "Fees in each step. Worry when they grow faster than the profits: above 0.1 % of the equity in an hour "
+                "the bot works for the exchange.",
+                [prometheus(total(catalog.fees, SYMBOL, over="$__interval"), legend(SYMBOL))],
+                unit=USDT,
+                links=[why.link(SYMBOL)],
+            ),
+            panels.curve(
+                14,
+                "Order latency (95 % of the orders are faster)",
+                "Time from the request to the complete fill. A dot is one order: click it. Worry from the red line on: "
+                "is it the venue, the rate limiter or the bot? The trace shows which.",
+                [prometheus(quantile(0.95, catalog.order_latency, SYMBOL), legend(SYMBOL))],
+                unit=SECONDS,
+                limit="latency",
+                floor=0,
+                now_and_then=True,
+                links=[why.link(SYMBOL)],
+            ),
+        ],
+    )
+
+
+def build() -> Json:
+    """The file ``trading.json``."""
+    return dashboard.dashboard(
+        UID,
+        "Trading Overview",
+        "One bot: is it alive, does it earn, what does it hold, what does it cost.",
+        [_now(), _money(), _risk(), _pnl(), _positions(), _orders(), _costs()],
+        variables=_variables(),
+        annotations=_annotations(),
+        links=[dashboard.others()],
+    )
