@@ -8,10 +8,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from dataclasses import dataclass
 
 import pytest
-from stack import ROOT, Stack
+from stack import ROOT, Stack, free_ports, wait_for
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -69,6 +69,25 @@ def start(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
                 stream.close()
 
 
-@pytest.fixture
-def compose_file() -> Path:
-    return ROOT / "compose.yaml"
+@dataclass(frozen=True)
+class Demo:
+    """The demo bot while it trades. ``pull`` is its own page for Prometheus: what it says without any stack."""
+
+    instance: str
+    pull: str
+    process: subprocess.Popen[str]
+
+    @property
+    def selector(self) -> str:
+        return f'{{service_name="otel-mcbot-demo", service_instance_id="{self.instance}"}}'
+
+
+@pytest.fixture(scope="session")
+def demo(stack: Stack, start: Start) -> Demo:
+    """Returned when 30 filled orders are in the stack."""
+    (port,) = free_ports(1)
+    process = start("demo", "demo-test", "--duration", "forever", OTEL_EXPORTER_PROMETHEUS_PORT=str(port))
+    demo = Demo("demo-test", f"http://127.0.0.1:{port}/metrics", process)
+    filled = f'{demo.selector} | event_name="trading.order.filled"'
+    wait_for(lambda: process.poll() is None and stack.log_count(filled) >= 30, 90, "30 filled orders in Loki")
+    return demo

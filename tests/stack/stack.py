@@ -171,7 +171,7 @@ class Stack:
     # -- through Grafana, as an anonymous Viewer --------------------------------------------------------
 
     def grafana(self, source: str, query: Mapping[str, Any], *, since: float = 3600) -> list[dict[str, Any]]:
-        """The frames that a panel would get, from the server-side query of Grafana."""
+        """The frames that a panel would get, from the server-side query of Grafana; ``OSError`` when it says no."""
         now = int(time.time() * 1000)
         body = {
             "from": str(now - int(since * 1000)),
@@ -179,7 +179,8 @@ class Stack:
             "queries": [{"refId": "A", "datasource": {"uid": source}, "intervalMs": 10_000, "maxDataPoints": 1000, **query}],
         }
         status, answer = fetch(f"{self.url['grafana']}/api/ds/query", body)
-        assert status == 200, answer
+        if status != 200:
+            raise OSError(f"{status} for {query}: {answer[:500].decode(errors='replace')}")
         return json.loads(answer)["results"]["A"].get("frames", [])
 
     def proxy(self, source: str, path: str, **parameters: Any) -> Any:
