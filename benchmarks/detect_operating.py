@@ -2,9 +2,9 @@
 
     python benchmarks/detect_operating.py [drawdown shift drift decay lifecycle windows] [--paths N] [--csv FILE ...]
 
-Without names: everything but ``windows``. The tests run the same functions with fewer paths. Where many are needed the
-detector's formula is applied to all of them at once; ``tests/detect/test_operating.py`` holds those forms against
-the detectors themselves.
+Without names: everything but ``windows``, which takes files of daily bars or else a sample. The tests run the same
+functions with fewer paths. Where many are needed the detector's formula is applied to all of them at once;
+``tests/detect/test_operating.py`` holds those forms against the detectors themselves.
 """
 
 from __future__ import annotations
@@ -441,15 +441,23 @@ def print_lifecycle(paths: int) -> None:
             print(f"  {driver:12s} drop {drop}: {share:.4f} ({day:.0f})")
 
 
+def sample() -> list[float]:
+    """Daily closes of a listed share, 2004 to 2008: the one daily series that comes with a package (matplotlib)."""
+    from matplotlib.cbook import get_sample_data
+
+    with np.load(get_sample_data("goog.npz", asfileobj=False)) as file:
+        return file["price_data"]["adj_close"].astype(float).tolist()
+
+
 def print_windows(files: list[Path]) -> None:
     print("\nWINDOWS  share of 365 + 365 day windows, every 15 days, with an alarm: default -> calibrated")
-    for path in files:
-        for name, series in strategies(closes(path)).items():
-            shares = tools.alarm_windows(series).shares
-            text = "  ".join(
-                f"{d} {share:.2f} -> {shares['calibrated'][d]:.2f}" for d, share in shares["default"].items()
-            )
-            print(f"  {path.name} {name:9s} {text}")
+    series = {path.name: closes(path) for path in files} or {"GOOG 2004-2008": sample()}
+    for source, prices in series.items():
+        for name, one in strategies(prices).items():
+            report = tools.alarm_windows(one)
+            default, calibrated = report.shares["default"], report.shares["calibrated"]
+            text = "  ".join(f"{d} {share:.2f} -> {calibrated[d]:.2f}" for d, share in default.items())
+            print(f"  {source} {name:9s} ({report.windows}) {text}")
 
 
 def main() -> int:
@@ -457,7 +465,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Operating characteristics of the detectors.")
     parser.add_argument("parts", nargs="*", help=", ".join(parts))
     parser.add_argument("--paths", type=int, default=4000)
-    parser.add_argument("--csv", type=Path, nargs="*", default=[], help="daily bars for `windows`")
+    parser.add_argument("--csv", type=Path, nargs="*", default=[], help="daily bars (column close) for `windows`")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(parts):
         parser.error(f"unknown part: {', '.join(sorted(unknown))}")

@@ -35,7 +35,7 @@ def test_c2_ks_at_least_10_times_faster_than_scipy() -> None:
 
 def test_c3_drawdown_with_its_limits_within_a_millisecond() -> None:
     def measure() -> bool:
-        seconds = each_detector(120)["drawdown"]
+        seconds = each_detector(182)["drawdown"]  # the second half of a year
         print(f"drawdown {1e3 * seconds:.3f} ms a day")
         return seconds <= 0.001
 

@@ -24,6 +24,7 @@ from detect_operating import (
     page_hinkley_year,
     rank_delay,
     retirement,
+    sample,
     standard,
     standardised,
     strategies,
@@ -250,11 +251,9 @@ def test_b8_the_default_driver_retires_nobody() -> None:
 
 def test_b9_calibrated_alarms_on_real_prices() -> None:
     """Four years of a listed share, through its rise and its fall of 2008: a daily series that a package brings."""
-    cbook = pytest.importorskip("matplotlib.cbook")
-    with np.load(cbook.get_sample_data("goog.npz", asfileobj=False)) as file:
-        prices = file["price_data"]["adj_close"].astype(float).tolist()
+    pytest.importorskip("matplotlib")
     default, calibrated = [], []
-    for series in strategies(prices).values():
+    for series in strategies(sample()).values():
         report = alarm_windows(series, step=60)
         assert report.windows >= 4
         for name in ("drawdown", "drift", "decay", "lifecycle"):
