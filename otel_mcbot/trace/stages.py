@@ -222,6 +222,10 @@ class ExchangeCall(Stage):
         if belongs:
             super()._open(core)
 
+    def _leave(self, core: Hub, cycle: Cycle, error: BaseException | None) -> None:
+        # a call may fail and the trade succeed, as when a cancel meets a fill: the bot decides what it means
+        super()._leave(core, cycle, None if isinstance(error, Exception) else error)
+
     def _of_order(self, core: Hub) -> Cycle | None:
         """The cycle of the order that the call is about. One that is over goes on, unless somebody only looks."""
         client_id = facts.text(self._given.get("client_order_id")) or ""

@@ -531,6 +531,27 @@ def test_an_order_whose_signal_waited_longer_than_hold_is_whole_in_a_continuatio
     bench.check()
 
 
+def test_a_failed_call_that_the_bot_catches_fails_no_cycle(bench: Bench) -> None:
+    with trade_cycle(strategy="s", symbol=SYMBOL) as cycle:
+        with cycle.order(side="buy", quantity=1, order_type="limit", price=9.0) as order:
+            order.acknowledged("v1")
+            carried = Trace.here()
+    with resume(carried):
+        try:  # a cancel that lost its race against the fill
+            with exchange_call("cancel_order", address="x"):
+                raise LookupError
+        except LookupError:
+            pass
+    order.filled(1, 9.0)
+    assert bench.tree() == [
+        "trade_cycle [filled]",
+        "  oms.submit_order [new]",
+        "    exchange.cancel_order [ERROR:LookupError]",
+        "  oms.await_fill [filled]",
+    ]
+    bench.check()
+
+
 def test_a_cancel_after_hold_continues_the_order_and_a_look_does_not(bench: Bench) -> None:
     with trade_cycle(strategy="s", symbol=SYMBOL) as cycle:
         with cycle.order(side="buy", quantity=1, order_type="limit", price=9.0, client_order_id="s-btcusdt-1") as order:
