@@ -400,7 +400,6 @@ class Ledger:
         for waiting in (self._pending, self._ripening, self._strangers):
             _move(waiting, old, client_id)
         self._dirty[old] = None
-        self._dirty[client_id] = order
 
     def _add_venue_id(self, order: Order, venue_id: str) -> None:
         order.venue_id = venue_id
@@ -408,7 +407,6 @@ class Ledger:
 
     def _add_alias(self, order: Order, alias: str) -> None:
         self._alias[alias] = order
-        self._dirty[order.client_id] = order
         if alias not in order.aliases:
             order.aliases.append(alias)
             if len(order.aliases) > ALIASES:
@@ -471,7 +469,7 @@ class Ledger:
             order.requested_at = fact.at
         if order.strategy is None:
             order.strategy = fact.strategy or strategy_in(order.client_id)
-            if order.strategy is not None and order.signal_at is None:
+            if order.strategy is not None:
                 order.signal_at = self._signals.pop((order.strategy, order.symbol), None)
         order.validated |= fact.validated
         order.restored = False

@@ -125,6 +125,23 @@ CASES = [
         {"requested": 1, "validated": 1},
     ),
     Case(
+        "resized and changed by the risk manager, then repeated out of order",
+        [
+            request(2.0, order_type="limit", price=90.0, validated=False),
+            request(1.0, order_type="stop_limit", price=91.0),
+            request(2.0, order_type="limit", price=90.0, validated=False),
+            request(1.0, order_type="stop_limit", price=91.0),
+        ],
+        {"quantity": 1.0, "order_type": "STOP_LIMIT", "price": 91.0},
+        {"requested": 1, "validated": 1},
+    ),
+    Case(
+        "never validated",
+        [request(2.0, order_type="limit", price=90.0, validated=False)],
+        {"quantity": 2.0, "order_type": "LIMIT", "price": 90.0, "validated": False},
+        {"requested": 1, "validated": 0},
+    ),
+    Case(
         "the typical chain of a bus",
         [notional(100, validated=False), notional(100), ack(), fill("f", 0.9995, fee=0.05)],
         {"status": "filled", "fees": 0.05},
@@ -144,20 +161,38 @@ CASES = [
     ),
     Case(
         "a fill that nobody requested",
-        [fill("f", 1.0, fee=0.1)],
-        {"known": False, "strategy": None, "status": "partially_filled"},
+        [fill("f", 1.0, fee=0.1, side="sell")],
+        {"known": False, "strategy": None, "status": "partially_filled", "side": "SELL"},
         {"requested": 0, "acknowledged": 0, "completed": 0, "partial": 0, "fills": 1, "quantity": 1.0, "fee": 0.1},
     ),
     Case(
         "a liquidation, reported to the end",
-        [report("filled", 1.0, order_type="market", side="sell")],
-        {"known": False, "status": "filled", "side": "SELL"},
+        [report("new", 0.0, order_type="stop", side="sell"), report("filled", 1.0)],
+        {"known": False, "status": "filled", "side": "SELL", "order_type": "STOP_MARKET"},
         {"completed": 0, "ended": 0, "acknowledged": 0, "fills": 1, "quantity": 1.0},
     ),
     # -- acks ----------------------------------------------------------------------------------------------------------
     Case("a second ack", [request(), ack(), ack()], {"status": "new"}, {"acknowledged": 1}),
     Case("a fill before the ack", [request(), fill("f", 1.0), ack()], {"status": "filled"}, ONE_FILLED),
     Case("a cancel without an ack", [request(), cancel()], {"status": "canceled"}, {"acknowledged": 1, "ended": 1}),
+    Case(
+        "an expiry without an ack",
+        [request(), OrderExpired(client_id=A, symbol=SYMBOL)],
+        {"status": "expired"},
+        {"acknowledged": 1, "ended": 1},
+    ),
+    Case(
+        "lost, then refused",
+        [request(), OrderLost(client_id=A, symbol=SYMBOL), reject()],
+        {"status": "rejected", "lost": False},
+        {"lost": 1, "rejected": 1, "acknowledged": 0},
+    ),
+    Case(
+        "lost, then reported as refused",
+        [request(), OrderLost(client_id=A, symbol=SYMBOL), report("rejected")],
+        {"status": "rejected", "lost": False},
+        {"lost": 1, "rejected": 1, "acknowledged": 0},
+    ),
     Case("refused by the risk manager", [request(), reject()], {}, {"acknowledged": 0, "rejected": 1}),
     Case("refused after the ack", [request(), ack(), reject()], {}, {"acknowledged": 1, "rejected": 1}),
     Case("the ack overtaken by its rejection", [request(), reject(), ack()], {}, {"acknowledged": 1, "rejected": 1}),
@@ -493,6 +528,16 @@ def test_a_replacement_takes_over() -> None:
     assert ledger.get(V) is old.order
 
 
+def test_a_replacement_takes_over_what_is_left_of_the_notional() -> None:
+    ledger = Ledger()
+    tell(ledger, notional(100.0), fill("a", 0.4), amend(B), amend("c", client_id=B, quantity=0.25))
+    assert (ledger.open["c"].quantity, ledger.open["c"].notional) == (0.25, None)
+    assert (ledger.get(B).quantity, ledger.get(B).notional) == (None, 60.0)  # type: ignore[union-attr]
+    tell(ledger, notional(100.0, client_id="d"), fill("a", 0.9, client_id="d"), fill("b", 0.2, client_id="d"))
+    tell(ledger, amend("e", client_id="d"), request(None, client_id="f"), amend("g", client_id="f"))
+    assert ledger.open["e"].notional is ledger.open["g"].notional is None
+
+
 def test_a_replacement_that_was_heard_of_first() -> None:
     ledger = Ledger()
     total = tell(ledger, request(), ack(B, venue_id="9"), fill("a", 0.5, client_id=B), amend(B, quantity=0.5))
@@ -508,6 +553,7 @@ def test_a_replacement_under_the_venue_id_of_the_old_one() -> None:
     new = ledger.get(B)
     assert new is not None
     assert (new.client_id, new.status) == (B, "new")  # the venue has spoken of it
+    assert B not in ledger.get(A).aliases  # type: ignore[union-attr]
     tell(ledger, fill("b", 1.0, client_id=B, venue_id=V))
     assert (ledger.get(B).status, ledger.get(A).status) == ("filled", "replaced")  # type: ignore[union-attr]
 
@@ -576,6 +622,87 @@ def test_the_currencies_of_a_symbol(symbol: str, base: str, quote: str) -> None:
     assert in_quote(symbol, 2.0, base, None) is None
 
 
+def test_two_orders_that_turn_out_to_be_one() -> None:
+    ledger = Ledger()
+    by_number = {"client_id": None, "venue_id": V}
+    told = [
+        request(None, notional=1_000.0, order_type="limit"),
+        fill("both", 1.0, 100.0, fee=-0.1),
+        fill("mine", 1.0, 101.0, fee=-0.2),
+        fill("both", 1.0, 100.0, fee=-0.1, liquidity="maker", pod_id="pod", **by_number),
+        fill("theirs", 1.0, 102.0, fee=-0.3, correlation_id="chain", **by_number),
+        report("partially_filled", 2.0, 101.0, quantity=4.0, price=105.0, fee=-0.4, **by_number),
+    ]
+    total = tell(ledger, *told)
+    assert total.quantity == 4.0  # nobody could know
+    total.add(ledger.apply(reject(venue_id=V)))
+    order = ledger.get(A)
+    assert order is ledger.get(V)
+    assert order is not None
+    assert (order.filled, order.cost, order.parts, order.fees) == (3.0, 303.0, 3, pytest.approx(-0.6))
+    assert (order.quantity, order.price, order.order_type) == (4.0, 105.0, "LIMIT")
+    assert (order.liquidity, order.pod_id, order.correlation_id) == ("maker", "pod", "chain")
+    assert (total.acknowledged, total.rejected) == (1, 1)
+    total.add(ledger.apply(fill("last", 1.0, 103.0)))  # brings to the sums what had been there twice
+    assert (order.status, order.filled, total.quantity, total.completed) == ("filled", 4.0, 4.0, 1)
+
+
+def test_a_part_told_of_both_counts_its_fee_once() -> None:
+    ledger = Ledger()
+    by_number = {"client_id": None, "venue_id": V}
+    tell(ledger, request(9), fill("a", 1.0), fill("b", 1.0, fee=-0.1), report("new", 1.5, fee=-0.3))
+    tell(ledger, fill("a", 1.0, fee=-0.1, **by_number), fill("b", 1.0, fee=-0.1, **by_number), ack(venue_id=V))
+    assert ledger.open[A].fees == pytest.approx(-0.2)  # of 2.0, against the report's 1.5
+    tell(ledger, fill("a", 1.0, fee=-0.1), report("new", 2.5, fee=-0.4))
+    assert ledger.open[A].fees == -0.4
+
+
+def test_every_id_of_an_order_leads_to_it() -> None:
+    ledger = Ledger()
+    tell(ledger, request(), ack(venue_id=V), ack("x-99"), ack("x-99", venue_id=V))
+    assert ledger.get("x-99") is ledger.get(V) is ledger.open[A]
+    assert list(ledger.open) == [A]
+
+
+def test_the_time_of_a_request_that_comes_late() -> None:
+    ledger = Ledger(clock=lambda: 50.0, wall=lambda: 1_050.0)
+    tell(ledger, fill("a", 0.5, at=20.0), request(at=10.0))
+    order = ledger.open[A]
+    assert (order.requested_at, order.requested_time, order.acknowledged_at) == (10.0, 1_010.0, 20.0)
+
+
+def test_an_amendment_that_changes_nothing_is_no_news() -> None:
+    ledger = Ledger()
+    tell(ledger, request(price=90.0), ack())
+    assert len(ledger.apply(amend(price=91.0))) == 1
+    assert ledger.apply(amend(price=91.0)) == ledger.apply(amend()) == ()
+
+
+def test_what_a_stranger_did_before_its_request_counts_as_the_venues_answer() -> None:
+    ledger = Ledger()
+    tell(ledger, request(), ack(None, venue_id=V))
+    assert tell(ledger, reject(venue_id=V)).acknowledged == 1
+
+
+def test_of_equal_quantities_the_one_with_prices_speaks() -> None:
+    ledger = Ledger()
+    tell(ledger, request(), fill("a", 1.0, None), report("filled", 1.0, 100.0), fill("a", 1.0, None))
+    assert ledger.get(A).average_price == 100.0  # type: ignore[union-attr]
+
+
+def test_a_late_rebate_counts_by_the_quantity_it_is_for() -> None:
+    ledger = Ledger()
+    tell(ledger, request(3), report("new", 1.0, fee=-0.1), fill("a", 2.0), fill("a", 2.0, fee=-0.2))
+    assert ledger.open[A].fees == -0.2
+
+
+def test_what_is_known_is_not_overwritten_by_a_report() -> None:
+    ledger = Ledger()
+    tell(ledger, request(price=90.0), report("new", 0.0, side="sell", price=95.0, order_type="limit"))
+    order = ledger.open[A]
+    assert (order.side, order.price, order.order_type) == ("BUY", 90.0, "MARKET")
+
+
 # -- time --------------------------------------------------------------------------------------------------------------
 
 
@@ -595,6 +722,14 @@ def test_an_order_of_unknown_quantity_completes_after_its_last_part() -> None:
     assert order is not None
     assert (order.status, order.last_at, order.filled) == ("filled", 12.0, 0.9)
     assert ledger.due(20.0) == []
+
+
+def test_parts_of_an_order_that_was_a_strangers_ripen_too() -> None:
+    ledger = Ledger()
+    tell(ledger, notional(100.0, at=10.0), fill("a", 0.5, client_id=None, venue_id=V, at=11.0))
+    assert ledger.due(15.0) == []
+    tell(ledger, ack(venue_id=V, at=15.0))
+    assert told_by_time(ledger, 17.1).completed == 1
 
 
 def test_silence_completes_nothing_that_was_not_begun_or_has_ended_or_whose_quantity_is_known() -> None:
@@ -642,6 +777,10 @@ def test_reconciliation_may_call_an_order_lost() -> None:
     tell(ledger, fill("a", 0.5))
     assert ledger.open[A].lost is False
     assert tell(ledger, fill("b", 0.5), lost).lost == 0
+    lost = OrderLost(client_id=B, symbol=SYMBOL)
+    tell(ledger, request(client_id=B, validated=False, at=0.0), lost, request(client_id=B, at=0.0))
+    assert ledger.pending == 0
+    assert ledger.due(100.0) == []
 
 
 def test_a_fact_that_was_not_applied_is_due_again() -> None:
@@ -844,12 +983,16 @@ def test_rows_of_forgotten_orders_are_forgotten() -> None:
 
 def test_an_id_that_the_bot_gives_again_after_a_restart_is_a_new_order() -> None:
     process = Process()
-    tell(process.ledger, request(strategy="one"), fill("a", 1.0), request(client_id=B), ack(B))
-    ledger = process.restart(after=60.0)
-    total = tell(ledger, request(strategy="two"), request(client_id=B), request(), fill("a", 1.0))
-    assert (total.requested, total.completed, total.quantity) == (2, 1, 1.0)
-    assert ledger.dropped == {"reused_id": 1}
-    assert ledger.totals.by_status["working"] == 1
+    tell(process.ledger, request(strategy="one"), fill("a", 1.0))
+    for n in range(2):
+        tell(process.ledger, request(client_id=f"resting{n}", at=4_999.0), ack(f"resting{n}"))
+    tell(process.ledger, request(client_id="overdue", at=4_900.0))
+    ledger = process.restart(after=1.0)
+    again = [request(client_id=id, at=100.0) for id in ("resting0", "resting1", "overdue")]
+    total = tell(ledger, request(strategy="two"), *again, request(), fill("a", 1.0))
+    assert (total.requested, total.completed, total.quantity) == (4, 1, 1.0)
+    assert ledger.dropped == {"reused_id": 3}
+    assert ledger.totals.by_status["working"] == 3
 
 
 def test_a_second_try_after_a_restart_is_the_same_order() -> None:
@@ -857,6 +1000,46 @@ def test_a_second_try_after_a_restart_is_the_same_order() -> None:
     tell(process.ledger, request(at=4_999.0))
     ledger = process.restart(after=1.0)
     assert tell(ledger, request(at=100.0), ack(at=101.0), request(at=102.0)).requested == 0
+
+
+def test_an_order_that_was_known_by_the_venues_id_is_one_after_a_restart() -> None:
+    process = Process()
+    tell(process.ledger, ack(None, venue_id=V))
+    process.rows += process.ledger.take_dirty()
+    tell(process.ledger, report(None, venue_id=V))
+    ledger = process.restart(after=1.0)
+    assert list(ledger.open) == [A]
+    assert ledger.get(V) is ledger.open[A]
+
+
+def test_what_this_process_knows_is_not_restored_over() -> None:
+    process = Process()
+    tell(process.ledger, request(), request(client_id=B), fill("b", 1.0, client_id=B))
+    rows = process.ledger.take_dirty()
+    tell(process.ledger, fill("a", 0.5))
+    process.ledger.restore(rows)
+    assert process.ledger.open[A].filled == 0.5
+    assert B not in process.ledger.open
+    assert process.ledger.totals.by_status["working"] == 1
+
+
+def test_a_smaller_ledger_takes_the_newest() -> None:
+    process = Process()
+    for n in range(4):
+        tell(process.ledger, request(client_id=f"open{n}", at=n), request(client_id=f"done{n}", at=n))
+        tell(process.ledger, reject(client_id=f"done{n}", at=n))
+    ledger = Ledger(max_open=2, remember=2)
+    ledger.restore(process.ledger.take_dirty())
+    assert list(ledger.open) == ["open2", "open3"]
+    assert [ledger.get(f"done{n}") is not None for n in range(4)] == [False, False, True, True]
+    assert ledger.pending == 2
+
+
+def test_a_resting_order_does_not_ripen_over_a_restart() -> None:
+    process = Process()
+    tell(process.ledger, notional(100.0, at=4_000.0), ack(at=4_000.0))
+    tell(process.ledger, request(client_id=B, at=4_000.0), fill("b", 0.5, client_id=B, at=4_000.0))
+    assert process.restart(after=100.0).due(101.0) == []
 
 
 def test_a_clock_that_was_set_back_makes_no_future() -> None:
