@@ -269,18 +269,7 @@ def read_returns(path: str | os.PathLike[str], *, column: str | None = None, str
             infinite, below -1, days not in order or a day twice.
     """
     source = os.fspath(path)
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = [(number, row) for number, row in _rows(file) if any(cell.strip() for cell in row)]
-    except OSError as error:
-        raise DetectInputError(source, None, error.strerror or str(error)) from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DetectInputError(source, None, f"not a CSV file: {error}") from None
-    if not rows:
-        raise DetectInputError(source, None, "empty")
-    layout = _layout(source, rows[0][1], column)
-    if layout.header:
-        rows = rows[1:]
+    layout, rows = _table(path, column)
     values: list[float] = []
     days: list[str] = []
     groups: set[str] = set()
@@ -312,6 +301,13 @@ def read_returns(path: str | os.PathLike[str], *, column: str | None = None, str
     if percent is not None:
         warnings = (f"{source}, line {percent}: a return beyond 100 % a day; fractions are expected (0.01 is 1 %)",)
     return Returns(source, tuple(values), tuple(days), warnings)
+
+
+def strategies_in(path: str | os.PathLike[str], *, column: str | None = None) -> tuple[str, ...]:
+    """The names in a file's column strategy or pod, sorted; empty without such a column. DetectInputError as ever."""
+    layout, rows = _table(path, column)
+    at = layout.group
+    return () if at is None else tuple(sorted({row[at].strip() for _, row in rows if len(row) > at}))
 
 
 def plot_run(report: RunReport) -> Figure:
@@ -354,6 +350,21 @@ class _Layout:
     def width(self) -> int:
         """The highest column index in use."""
         return max(self.value, self.day or 0, self.group or 0)
+
+
+def _table(path: str | os.PathLike[str], column: str | None) -> tuple[_Layout, list[tuple[int, list[str]]]]:
+    source = os.fspath(path)
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            rows = [(number, row) for number, row in _rows(file) if any(cell.strip() for cell in row)]
+    except OSError as error:
+        raise DetectInputError(source, None, error.strerror or str(error)) from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DetectInputError(source, None, f"not a CSV file: {error}") from None
+    if not rows:
+        raise DetectInputError(source, None, "empty")
+    layout = _layout(source, rows[0][1], column)
+    return layout, rows[1:] if layout.header else rows
 
 
 def _rows(file: Iterable[str]) -> list[tuple[int, list[str]]]:

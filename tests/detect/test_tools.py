@@ -18,6 +18,7 @@ from otel_mcbot.detect.tools import (
     plot_run,
     read_returns,
     run_csv,
+    strategies_in,
     windows_csv,
 )
 
@@ -139,6 +140,9 @@ def test_choosing_a_column_and_a_strategy(tmp_path: Path) -> None:
     assert read_returns(path, column="b").values == (0.2,)
     path.write_text("date,pod,return\n2024-01-01,a,0.1\n2024-01-01,b,0.2\n2024-01-02,b,0.3\n")
     assert read_returns(path, strategy="b").values == (0.2, 0.3)
+    assert strategies_in(path) == ("a", "b")
+    path.write_text("0.1\n0.2\n")
+    assert strategies_in(path) == ()
 
 
 BAD = {
