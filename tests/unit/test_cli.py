@@ -37,7 +37,7 @@ def test_without_a_command_it_shows_help(capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nonsense"], "no command 'nonsense': there are demo, doctor, metrics"),
+        (["nonsense"], f"no command 'nonsense': there are {', '.join(COMMANDS)}"),
         (
             ["demo", "--speed", "fast"],
             "'--speed': 'fast': allowed is a positive number of bot seconds a second, or max",
