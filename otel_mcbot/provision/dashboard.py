@@ -15,6 +15,11 @@ TAG: Final = "otel-mcbot"
 SCHEMA: Final = 39
 """Of the file: Grafana 10 knows it, later ones bring it up to theirs."""
 
+ANY: Final = ".*"
+"""Everything, also what does not have the label."""
+SOME: Final = ".+"
+"""Everything that has the label. Loki wants at least one such."""
+
 Row = tuple[int, Sequence[Json]]
 """Height, and one or two panels that share the width."""
 
@@ -67,21 +72,23 @@ def _placed(rows: Sequence[Row]) -> list[Json]:
     return placed
 
 
-def choice(name: str, label: str, query: str, description: str, *, many: bool = False, all: bool = False) -> Json:
+def choice(
+    name: str, label: str, query: str, description: str, *, many: bool = False, every: str | None = None
+) -> Json:
     """A variable whose values are those of a label in Prometheus; ``query`` is a ``label_values(…)``.
 
     Args:
         many: several may be picked.
-        all: or no choice made: it then matches everything, also what does not have the label.
+        every: or no choice made: the regular expression that then stands for it, :data:`ANY` or :data:`SOME`.
     """
     return {
-        "allValue": ".*" if all else None,
-        "current": {"selected": True, "text": "All", "value": "$__all"} if all else {},
+        "allValue": every,
+        "current": {"selected": True, "text": "All", "value": "$__all"} if every else {},
         "datasource": PROMETHEUS,
         "definition": query,
         "description": description,
         "hide": 0,
-        "includeAll": all,
+        "includeAll": every is not None,
         "label": label,
         "multi": many,
         "name": name,

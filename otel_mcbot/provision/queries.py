@@ -77,9 +77,9 @@ def quantile(share: float, metric: Metric, *by: str, over: str = STEP) -> str:
 
 def lines(*filters: str, instance: bool = False) -> str:
     """The log lines of the bot that the variable ``bot`` names, in LogQL; ``filters`` are its stages."""
-    picked = f'{SERVICE}="${{bot}}"'
+    picked = f'{SERVICE}=~"$bot"'
     if instance:
-        picked += f',{stored(semconv.SERVICE_INSTANCE_ID)}="${{instance}}"'
+        picked += f',{stored(semconv.SERVICE_INSTANCE_ID)}="$instance"'
     return " | ".join([f"{{{picked}}}", *filters])
 
 

@@ -20,7 +20,7 @@ IDENTITY: Final = {
 }
 """Attribute of a span or a log record → label of the series that it is about."""
 
-_WHY: Final = {"url": f"/d/{why.UID}?var-trace=${{__value.raw}}", "urlDisplayLabel": "Why"}
+_WHY: Final = {"url": f"/d/{why.UID}?var-trace=${{__value.raw}}&${{__url_time_range}}", "urlDisplayLabel": "Why"}
 # plain links too: a Viewer has no Explore, where the links between data sources go
 
 

@@ -76,7 +76,7 @@ def _variables() -> list[Json]:
             f'label_values({{{job},{instance},{SYMBOL}!=""}},{SYMBOL})',
             "What is traded; account-wide panels do not follow it",
             many=True,
-            all=True,
+            every=dashboard.ANY,
         ),
         dashboard.choice(
             STRATEGY,
@@ -84,7 +84,7 @@ def _variables() -> list[Json]:
             f"label_values({catalog.strategy_signals.prometheus_name}{{{job},{instance}}},{STRATEGY})",
             "Who decides; only panels by strategy follow it",
             many=True,
-            all=True,
+            every=dashboard.ANY,
         ),
         dashboard.hidden(
             dashboard.choice("bot", "", f"label_values({every}{{{job},{instance}}},{SERVICE})", "The service's name")
@@ -111,8 +111,8 @@ def _now() -> dashboard.Row:
                 1,
                 "Today's PnL",
                 "Equity now less equity at the first sight of the day (UTC), fees and open positions included; a "
-                "deposit or withdrawal counts too. Worry when it falls while no position is open: that is fees, or "
-                "money that left.",
+                "deposit or withdrawal counts too. With a fixed time range: of that range. Worry when it falls while "
+                "no position is open: that is fees, or money that left.",
                 [prometheus(series(catalog.equity), "today")],
                 unit=USDT,
                 thresholds=grammar.sign(),

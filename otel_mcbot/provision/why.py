@@ -54,7 +54,7 @@ def link(*labels: str, bot: str = "${bot}") -> Json:
 
 def search() -> str:
     """The traces of a bot's symbol and strategy, in TraceQL."""
-    conditions = [f'resource.{semconv.SERVICE_NAME}="${{bot}}"']
+    conditions = [f'resource.{semconv.SERVICE_NAME}=~"${{bot:raw}}"']
     conditions += [f'span.{semconv.LABELS[label]}=~"${{{label}:raw}}"' for label in (SYMBOL, STRATEGY)]
     return f"{{{' && '.join(conditions)}}}"
 
@@ -76,20 +76,24 @@ def _events() -> str:
 
 
 def _variables() -> list[Json]:
-    of_bot = f'{queries.SERVICE}="$bot"'
+    of_bot = f'{queries.SERVICE}=~"$bot"'
     return [
         dashboard.choice(
-            "bot", "Bot", f"label_values({catalog.uptime.prometheus_name},{queries.SERVICE})", "The service's name"
+            "bot",
+            "Bot",
+            f"label_values({catalog.uptime.prometheus_name},{queries.SERVICE})",
+            "The service's name",
+            every=dashboard.SOME,
         ),
         dashboard.choice(
-            SYMBOL, "Symbol", f'label_values({{{of_bot},{SYMBOL}!=""}},{SYMBOL})', "What is traded", all=True
+            SYMBOL, "Symbol", f'label_values({{{of_bot},{SYMBOL}!=""}},{SYMBOL})', "What is traded", every=dashboard.ANY
         ),
         dashboard.choice(
             STRATEGY,
             "Strategy",
             f"label_values({catalog.strategy_signals.prometheus_name}{{{of_bot}}},{STRATEGY})",
             "Who decided",
-            all=True,
+            every=dashboard.ANY,
         ),
         dashboard.text("trace", "Trace id", "Click a trace in the table, or paste an id"),
     ]
