@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+import otel_mcbot.ledger
+import otel_mcbot.orders
 from otel_mcbot.facts import (
     OrderAcknowledged,
     OrderCanceled,
@@ -856,20 +858,23 @@ def busy_round(ledger: Ledger, start: float, size: int = 200) -> float:
 
 
 def test_memory_is_stable_over_rounds() -> None:
-    ledger = Ledger(max_open=100, remember=100, remember_for=0.5)
+    ledger = Ledger(max_open=50, remember=50, remember_for=0.5)
+    ours = [tracemalloc.Filter(True, module.__file__ or "") for module in (otel_mcbot.ledger, otel_mcbot.orders)]
     now = 0.0
     sizes = []
     tracemalloc.start()
     try:
-        for _ in range(6):
+        for _ in range(10):
             now = busy_round(ledger, now)
-            for _ in range(2):
-                told_by_time(ledger, now)
+            told_by_time(ledger, now)
+            ledger.take_dirty()
             gc.collect()
-            sizes.append(tracemalloc.get_traced_memory()[0])
+            snapshot = tracemalloc.take_snapshot().filter_traces(ours)
+            sizes.append(sum(statistic.size for statistic in snapshot.statistics("filename")))
     finally:
         tracemalloc.stop()
-    assert sizes[-1] <= sizes[2] * 1.02 + 4_096
+    assert len(ledger.open) <= 50
+    assert max(sizes[6:]) <= sizes[5] * 1.02  # by then as many orders rest as may
 
 
 def test_nothing_is_left_when_all_is_over() -> None:
