@@ -72,11 +72,8 @@ TICK: Final = 0.25
 LOOK: Final = 1.0
 """Seconds between two writes of open orders, and two looks at what the host may have taken away."""
 
-STOP_REASON: Final = "mcbot.stop.reason"
-UPTIME: Final = "mcbot.uptime"
-STALL_SECONDS: Final = "mcbot.event_loop.stall"
-STALL_FRAME: Final = "mcbot.event_loop.frame"
-STALL_STACK: Final = "code.stacktrace"
+DROPS: Final = ("buffer_full", "queue_full", "rejected", "shutdown")
+"""Reasons for which telemetry may be lost: they exist at 0, so that the first loss is seen."""
 
 
 @dataclass(frozen=True)
@@ -545,7 +542,7 @@ class Telemetry:
         counts = self.outbox.counts()
         names: dict[Signal, str] = {"traces": "spans", "metrics": "metrics", "logs": "log_records"}
         for signal, name in names.items():
-            for reason, count in counts[signal].dropped.items():
+            for reason, count in {**dict.fromkeys(DROPS, 0), **counts[signal].dropped}.items():
                 yield count, {"signal": name, "reason": reason}
 
     def _on_stall(self, stall: StallInfo) -> None:
@@ -558,7 +555,11 @@ class Telemetry:
             semconv.BotEvent.LOOP_STALLED,
             body,
             severity=severity,
-            **{STALL_SECONDS: stall.seconds, STALL_FRAME: stall.frame, STALL_STACK: stall.stack or None},
+            **{
+                semconv.STALL_SECONDS: stall.seconds,
+                semconv.STALL_FRAME: stall.frame,
+                semconv.STACKTRACE: stall.stack or None,
+            },
         )
 
     # -- the end ---------------------------------------------------------------------------------------------------
@@ -593,7 +594,7 @@ class Telemetry:
             f"{self.settings.service_name} stopped: {stop.reason}",
             severity="INFO" if stop.graceful else "ERROR",
             exception=stop.error,
-            **{STOP_REASON: stop.reason, UPTIME: time.monotonic() - self._started},
+            **{semconv.STOP_REASON: stop.reason, semconv.UPTIME: time.monotonic() - self._started},
         )
         with Guard("close"):
             if self._bridge is not None:
