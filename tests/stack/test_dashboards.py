@@ -1,0 +1,131 @@
+"""Every query of every dashboard, as the browser of an anonymous Viewer issues it, while a bot trades."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Demo
+from stack import Stack, column, get, wait_for
+
+from otel_mcbot.provision import files, why
+
+UIDS = [Path(path).stem for path in files.FILES if path.endswith(".json")]
+UNLIKELY = {"Stopped", "Circuit breaker"}
+"""What need not happen while the test looks: no error is enough."""
+
+Values = Mapping[str, str]
+
+
+def put_in(query: str, values: Values) -> str:
+    known = {**values, "__rate_interval": "1m", "__interval": "1m"}
+    return re.sub(r"\$(?:\{(\w+)(?::\w+)?\}|(\w+))", lambda found: known[found[1] or found[2]], query)
+
+
+def run(stack: Stack, target: Mapping[str, Any], values: Values) -> list[Any]:
+    """What a panel gets of a target: frames with something in them, or traces."""
+    source = target["datasource"]["uid"]
+    if source != "tempo":
+        frames = stack.grafana(
+            source, {**target, "expr": put_in(target["expr"], values), "intervalMs": 60_000, "refId": "A"}
+        )
+        return [frame for frame in frames if any(frame["data"]["values"])]
+    query = put_in(target["query"], values)
+    if re.fullmatch("[0-9a-f]+", query):
+        return stack.grafana("tempo", {"queryType": "traceId", "query": query})
+    now = int(time.time())
+    found = stack.proxy("tempo", "api/search", q=query, limit=target["limit"], start=now - 3600, end=now + 60)
+    traces: list[Any] = found.get("traces", [])
+    return traces
+
+
+@pytest.fixture(scope="module")
+def dashboards(stack: Stack) -> dict[str, Any]:
+    """As the server has them."""
+    return {uid: get(f"{stack.url['grafana']}/api/dashboards/uid/{uid}") for uid in UIDS}
+
+
+@pytest.fixture(scope="module")
+def values(demo: Demo) -> Values:
+    return {
+        "job": "mcbot/otel-mcbot-demo",
+        "mode": "paper",
+        "instance": demo.instance,
+        "bot": "otel-mcbot-demo",
+        "symbol": ".*",
+        "strategy": ".*",
+        "trace": "",
+    }
+
+
+@pytest.mark.parametrize("uid", UIDS)
+def test_grafana_has_the_dashboards_as_they_are_committed(dashboards: Mapping[str, Any], uid: str) -> None:
+    there = dashboards[uid]
+    made = files.FILES[f"dashboards/{uid}.json"]()
+    assert there["meta"]["provisioned"]
+    assert there["meta"]["canSave"] is False
+    assert there["dashboard"]["panels"] == made["panels"]
+
+
+@pytest.mark.parametrize("uid", UIDS)
+def test_variables_offer_the_bot(stack: Stack, dashboards: Mapping[str, Any], values: Values, uid: str) -> None:
+    for variable in dashboards[uid]["dashboard"]["templating"]["list"]:
+        if variable["type"] != "query":
+            continue
+        asked = re.fullmatch(r"label_values\((.+),(\w+)\)", variable["query"]["query"])
+        assert asked is not None
+        path, match = f"api/v1/label/{asked[2]}/values", put_in(asked[1], values)
+        wanted = {"symbol": "BTC/USDT", "strategy": "trend"}.get(variable["name"], values[variable["name"]])
+
+        def offers(path: str = path, match: str = match, wanted: str = wanted) -> list[str]:
+            offered: list[str] = stack.proxy("prometheus", path, **{"match[]": match})["data"]
+            return offered if wanted in offered else []
+
+        offered = wait_for(offers, 30, f"{wanted} among the values of ${variable['name']}")
+        assert not any("," in value for value in offered), "a list is no value to pick"
+
+
+@pytest.mark.parametrize("uid", UIDS)
+def test_every_panel_and_annotation_shows_something(
+    stack: Stack, dashboards: Mapping[str, Any], values: Values, uid: str
+) -> None:
+    made = dashboards[uid]["dashboard"]
+    asked = [(panel["title"], target) for panel in made["panels"] for target in panel["targets"]]
+    asked += [
+        (mark["name"], {**mark["target"], "datasource": mark["datasource"]})
+        for mark in made["annotations"]["list"]
+        if mark["datasource"]["uid"] == "loki"
+    ]
+    for title, target in asked:
+        if target.get("query") == "${trace}":
+            continue  # below, with an id
+        if title in UNLIKELY:
+            run(stack, target, values)
+        else:
+            assert wait_for(lambda target=target: run(stack, target, values), 60, f"{title}: {target}")
+    print(f"{uid}: {len(asked)} queries")
+
+
+def test_why_leads_from_a_symbol_to_a_trace_and_its_lines(
+    stack: Stack, dashboards: Mapping[str, Any], values: Values
+) -> None:
+    panels = {panel["title"]: panel["targets"][0] for panel in dashboards[why.UID]["dashboard"]["panels"]}
+    picked = {**values, "bot": ".+", "symbol": "BTC/USDT", "strategy": "trend"}  # a link may name no bot
+    events = run(stack, panels["Order events"], picked)
+    ids = {labels["trace_id"] for frame in events for labels in column(frame, "labels") if labels.get("trace_id")}
+    assert ids
+    for labels in (labels for frame in events for labels in column(frame, "labels")):
+        assert (labels["trading_instrument_symbol"], labels["trading_strategy_name"]) == ("BTC/USDT", "trend")
+    assert wait_for(lambda: run(stack, panels["Traces"], picked), 30)
+    trace_id = min(ids)  # the likeliest to begin with a zero, which Tempo's search leaves out
+    opened = {**picked, "trace": trace_id.lstrip("0"), "symbol": "ETH/USDT"}  # a given id is all that counts
+    (frame,) = wait_for(lambda: run(stack, panels["Trace"], opened), 30, "the trace")
+    assert "oms.submit_order" in column(frame, "operationName")
+    lines = [labels for frame in run(stack, panels["Log lines"], opened) for labels in column(frame, "labels")]
+    assert {line["trace_id"] for line in lines} == {trace_id}
+    address = why.why_url(stack.url["grafana"], values["job"], "BTC/USDT", "trend", 1.7e9, 1.8e9, trace=trace_id)
+    assert len(address) < 200
