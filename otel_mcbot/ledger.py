@@ -65,6 +65,9 @@ __all__ = ["Change", "Ledger", "Order", "OrderStatus", "Totals"]
 NAMES: Final = 4_096
 """Symbols whose last strategy, and signals whose time, are remembered."""
 
+REFUSED: Final = ("invalid", "unknown_order", "ambiguous", "unreadable_row")
+"""Reasons of :attr:`Ledger.dropped` for which a fact was lost; the others say what a fact could not tell."""
+
 _INHERITED: Final = (
     "side", "strategy", "pod_id", "correlation_id", "expected_price", "signal_at", "target_weight", "time_in_force",
     "reduce_only", "parent_client_id", "instrument_type", "exchange",

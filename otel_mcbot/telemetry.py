@@ -52,7 +52,7 @@ from otel_mcbot.facts import ErrorOccurred, Fact
 from otel_mcbot.guard import Guard
 from otel_mcbot.hub import Hub
 from otel_mcbot.identity import Identity, identify
-from otel_mcbot.ledger import Ledger
+from otel_mcbot.ledger import REFUSED, Ledger
 from otel_mcbot.logs import Events, LogBridge, install_logs, otel_logger
 from otel_mcbot.record import Recorders
 from otel_mcbot.redaction import Redactor
@@ -511,7 +511,7 @@ class Telemetry:
             dropped={
                 **{kind: sum(count.dropped.values()) for kind, count in kinds.items()},
                 "measurements": sum(instruments.dropped.values()),
-                "facts": sum((self.hub.ledger.dropped + self.hub.dropped).values()),
+                "facts": sum(self.hub.dropped.values()) + sum(self.hub.ledger.dropped[reason] for reason in REFUSED),
             },
             metric_series=counted.series if counted is not None else 0,
         )
@@ -532,10 +532,10 @@ class Telemetry:
                 self._bridge.check()
 
     def _save(self) -> None:
-        if self._store is not None:
-            with Guard("save"):
-                with self.hub.lock:
-                    rows = self.hub.ledger.take_dirty()
+        with Guard("save"):
+            with self.hub.lock:
+                rows = self.hub.ledger.take_dirty()  # also without a disk: the list must not grow
+            if self._store is not None:
                 self._store.save(rows)
 
     def _dropped(self) -> Iterator[tuple[float, Mapping[str, str]]]:
