@@ -28,7 +28,9 @@ def any_value(value: Any) -> AnyValue:
         return AnyValue(kvlist_value={"values": attributes(value)})
     if isinstance(value, list):
         return AnyValue(array_value={"values": [any_value(item) for item in value]})
-    return AnyValue(**{{bool: "bool_value", int: "int_value", float: "double_value", str: "string_value"}[type(value)]: value})
+    return AnyValue(
+        **{{bool: "bool_value", int: "int_value", float: "double_value", str: "string_value"}[type(value)]: value}
+    )
 
 
 def attributes(values: Mapping[str, Any]) -> list[KeyValue]:
@@ -55,27 +57,38 @@ def point(value: int, *, at: float | None = None, start: float | None = None, **
 
 
 def counter(name: str, points: Iterable[NumberDataPoint], temporality: Any = CUMULATIVE) -> dict[str, Any]:
-    return {"name": name, "sum": {"is_monotonic": True, "aggregation_temporality": temporality, "data_points": list(points)}}
+    return {
+        "name": name,
+        "sum": {"is_monotonic": True, "aggregation_temporality": temporality, "data_points": list(points)},
+    }
 
 
 def metrics(instance: str, *found: Mapping[str, Any], mode: str = "paper") -> ExportMetricsServiceRequest:
     return ExportMetricsServiceRequest(
         resource_metrics=[
-            {"resource": resource(instance, mode), "scope_metrics": [{"scope": {"name": "raw"}, "metrics": list(found)}]}
+            {
+                "resource": resource(instance, mode),
+                "scope_metrics": [{"scope": {"name": "raw"}, "metrics": list(found)}],
+            }
         ]
     )
 
 
 def spans(instance: str, *found: Mapping[str, Any], mode: str = "paper") -> ExportTraceServiceRequest:
     return ExportTraceServiceRequest(
-        resource_spans=[{"resource": resource(instance, mode), "scope_spans": [{"scope": {"name": "raw"}, "spans": list(found)}]}]
+        resource_spans=[
+            {"resource": resource(instance, mode), "scope_spans": [{"scope": {"name": "raw"}, "spans": list(found)}]}
+        ]
     )
 
 
 def logs(instance: str, *found: Mapping[str, Any], mode: str = "paper") -> ExportLogsServiceRequest:
     return ExportLogsServiceRequest(
         resource_logs=[
-            {"resource": resource(instance, mode), "scope_logs": [{"scope": {"name": "raw"}, "log_records": list(found)}]}
+            {
+                "resource": resource(instance, mode),
+                "scope_logs": [{"scope": {"name": "raw"}, "log_records": list(found)}],
+            }
         ]
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import time
@@ -59,7 +60,7 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
-def fetch(url: str, body: Any = None, *, headers: Mapping[str, str] = {}, timeout: float = 30.0) -> tuple[int, bytes]:  # noqa: B006
+def fetch(url: str, body: Any = None, *, headers: Mapping[str, str] = {}, timeout: float = 30.0) -> tuple[int, bytes]:
     """Status and body; a refusal is an answer, no connection is an ``OSError``."""
     data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
     kind = {} if data is None or "Content-Type" in headers else {"Content-Type": "application/json"}
@@ -93,6 +94,7 @@ class Stack:
         self.environ = {key: os.environ[key] for key in ("PATH", "HOME", "DOCKER_HOST") if key in os.environ}
         self.environ |= {"MCBOT_STACK_NAME": project}
         self.environ |= {variable: str(port) for variable, port in zip(PORTS, ports, strict=True)}
+        self.said: list[str] = []
 
     def compose(self, *arguments: str, timeout: float = 300.0, check: bool = True) -> str:
         done = subprocess.run(
@@ -116,7 +118,13 @@ class Stack:
         ):
             wait_for(lambda url=url: fetch(url, timeout=5)[0] == 200, 60, url)
 
+    def logs(self) -> list[str]:
+        """All lines that the servers wrote, those of containers that are gone too, as ``service | line``."""
+        lines = self.compose("--profile", "demo", "logs", "--no-color", "--no-log-prefix=false").splitlines()
+        return self.said + [re.sub(r"^(\S+?)-\d+\s*\|", r"\1 |", line) for line in lines]
+
     def down(self, *, volumes: bool = False) -> None:
+        self.said = self.logs()
         self.compose("--profile", "demo", "down", *(["--volumes"] if volumes else []))
 
     def containers(self) -> list[dict[str, Any]]:
@@ -164,9 +172,9 @@ class Stack:
     def traces(self, query: str, limit: int = 20) -> list[dict[str, Any]]:
         """What a TraceQL search of the last hour finds."""
         now = int(time.time())
-        return get(
-            f"{self.url['tempo']}/api/search", q=query, limit=limit, spss=1, start=now - 3600, end=now + 60
-        ).get("traces", [])
+        return get(f"{self.url['tempo']}/api/search", q=query, limit=limit, spss=1, start=now - 3600, end=now + 60).get(
+            "traces", []
+        )
 
     # -- through Grafana, as an anonymous Viewer --------------------------------------------------------
 
@@ -176,7 +184,9 @@ class Stack:
         body = {
             "from": str(now - int(since * 1000)),
             "to": str(now + 60_000),
-            "queries": [{"refId": "A", "datasource": {"uid": source}, "intervalMs": 10_000, "maxDataPoints": 1000, **query}],
+            "queries": [
+                {"refId": "A", "datasource": {"uid": source}, "intervalMs": 10_000, "maxDataPoints": 1000, **query}
+            ],
         }
         status, answer = fetch(f"{self.url['grafana']}/api/ds/query", body)
         if status != 200:

@@ -34,11 +34,10 @@ def sources(stack: Stack) -> dict[str, dict[str, Any]]:
 
 
 def filled_in(query: str, trace_id: str, span: Span, tags: Sequence[Mapping[str, str]] = ()) -> str:
-    """The variables of a link from a span, put in as the browser does; ``tags`` are what ``$__tags`` stands for."""
-    known = [f'{tag["value"]}="{span["tags"][tag["key"]]}"' for tag in tags if tag["key"] in span["tags"]]
-    query = query.replace("$__tags", ", ".join(known))
-    query = re.sub(r'\$\{__span\.tags\["([^"]+)"\]\}', lambda found: span["tags"][found[1]], query)
-    return query.replace("${__trace.traceId}", trace_id)
+    """The variables of a link from a span, put in as the browser does."""
+    matchers = (f'{tag["value"]}="{span["tags"][tag["key"]]}"' for tag in tags if tag["key"] in span["tags"])
+    query = query.replace("$__tags", ", ".join(matchers)).replace("${__trace.traceId}", trace_id)
+    return re.sub(r'\$\{__span\.tags\["([^"]+)"\]\}', lambda found: span["tags"][found[1]], query)
 
 
 def trace_of(stack: Stack, trace_id: str) -> list[Span]:
@@ -48,7 +47,8 @@ def trace_of(stack: Stack, trace_id: str) -> list[Span]:
         return []
     (frame,) = frames
     rows = zip(
-        *(column(frame, name) for name in ("operationName", "spanID", "parentSpanID", "tags", "serviceTags")), strict=True
+        *(column(frame, name) for name in ("operationName", "spanID", "parentSpanID", "tags", "serviceTags")),
+        strict=True,
     )
     return [
         {"name": name, "id": own, "parent": parent, "tags": {tag["key"]: tag["value"] for tag in [*tags, *service]}}
@@ -77,7 +77,7 @@ def logs_of(stack: Stack, query: str) -> list[dict[str, str]]:
 
 
 def test_exemplar_to_trace_to_logs(stack: Stack, demo: Demo, sources: Mapping[str, Any]) -> None:
-    link, _ = sources["prometheus"]["jsonData"]["exemplarTraceIdDestinations"]
+    link = to_tempo(sources["prometheus"]["jsonData"]["exemplarTraceIdDestinations"])
     panel = {
         "expr": f'histogram_quantile(0.95, sum by (le) (rate(mcbot_order_latency_seconds_bucket{{instance="{demo.instance}"}}[1m])))',
         "range": True,
@@ -88,13 +88,15 @@ def test_exemplar_to_trace_to_logs(stack: Stack, demo: Demo, sources: Mapping[st
         frames = stack.grafana("prometheus", panel)
         exemplars = [frame for frame in frames if frame["schema"].get("name") == "exemplar"]
         return [
-            dot for frame in exemplars for dot in zip(column(frame, link["name"]), column(frame, "symbol"), strict=True) if dot[0]
+            dot
+            for frame in exemplars
+            for dot in zip(column(frame, link["name"]), column(frame, "symbol"), strict=True)
+            if dot[0]
         ]
 
     trace_id, symbol = wait_for(dots, 60, "an exemplar with a trace id")[0]
 
     spans = whole_trace(stack, trace_id)
-    assert link["datasourceUid"] == "tempo"
     assert set(CHAIN) <= set(spans)
     for name, parent in CHAIN.items():
         assert spans[name]["parent"] == (spans[parent]["id"] if parent else "")
@@ -103,17 +105,18 @@ def test_exemplar_to_trace_to_logs(stack: Stack, demo: Demo, sources: Mapping[st
     to_logs = sources["tempo"]["jsonData"]["tracesToLogsV2"]
     lines = logs_of(stack, filled_in(to_logs["query"], trace_id, spans["oms.await_fill"]))
     events = {line.get("event_name") for line in lines}
-    print(f"exemplar of {symbol} → trace {trace_id}: {len(spans)} spans → {len(lines)} log lines, events {sorted(filter(None, events))}")
+    print(
+        f"exemplar of {symbol} → trace {trace_id}: {len(spans)} spans → {len(lines)} log lines, events {sorted(filter(None, events))}"
+    )
     assert {"trading.order.requested", "trading.order.acknowledged", "trading.order.filled"} <= events
     assert {line["trace_id"] for line in lines} == {trace_id}
     assert {line["span_id"] for line in lines} <= {span["id"] for span in trace_of(stack, trace_id)}
 
 
 def test_twenty_orders_from_log_to_trace_to_series(stack: Stack, demo: Demo, sources: Mapping[str, Any]) -> None:
-    to_trace, _ = sources["loki"]["jsonData"]["derivedFields"]
-    assert (to_trace["matcherType"], to_trace["datasourceUid"]) == ("label", "tempo")
+    to_trace = to_tempo(sources["loki"]["jsonData"]["derivedFields"])
+    assert to_trace["matcherType"] == "label"
     to_metrics = sources["tempo"]["jsonData"]["tracesToMetrics"]
-    queries = [query["query"] for query in to_metrics["queries"]]
     correlations = get(f"{stack.url['grafana']}/api/datasources/uid/loki/correlations")
     filled = logs_of(stack, f'{demo.selector} | event_name="trading.order.filled"')
     assert len(filled) >= 30
@@ -122,11 +125,24 @@ def test_twenty_orders_from_log_to_trace_to_series(stack: Stack, demo: Demo, sou
         spans = whole_trace(stack, trace_id)
         span = spans["oms.await_fill"]
         assert span["tags"]["trading.order.client_id"] == line["trading_order_client_id"]
-        labels = f'instance="{demo.instance}", strategy="{line["trading_strategy_name"]}", symbol="{line["trading_instrument_symbol"]}"'
-        for query in [filled_in(query, trace_id, span, to_metrics["tags"]) for query in queries] + [by_label(each, line) for each in correlations]:
-            assert all(f"{part}" in labels for part in re.findall(r'\w+="[^"]*"', query)), query
+        labels = {
+            f'instance="{demo.instance}"',
+            f'strategy="{line["trading_strategy_name"]}"',
+            f'symbol="{line["trading_instrument_symbol"]}"',
+        }
+        from_span = [filled_in(query["query"], trace_id, span, to_metrics["tags"]) for query in to_metrics["queries"]]
+        from_line = [by_label(correlation, line) for correlation in correlations]
+        assert from_span
+        assert from_line
+        for query in from_span + from_line:
+            assert set(re.findall(r'\w+="[^"]*"', query)) <= labels, query
             frames = stack.grafana("prometheus", {"expr": query, "range": True})
-            assert any(column(frame, "Value") for frame in frames), f"nothing found by {query}"
+            assert any(values for frame in frames for values in frame["data"]["values"]), f"nothing found by {query}"
+
+
+def to_tempo(links: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    (link,) = (link for link in links if link.get("datasourceUid") == "tempo")
+    return link
 
 
 def by_label(correlation: Mapping[str, Any], line: Mapping[str, str]) -> str:

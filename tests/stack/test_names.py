@@ -89,5 +89,9 @@ def test_nobody_elses_resource_becomes_a_label(stack: Stack, stored: list[dict[s
     for job in ("mcbot/host", "mcbot/collector"):
         found = wait_for(lambda job=job: stack.prometheus(f'{{job="{job}"}}'), 40, job)
         for each in found:
-            extra = {label for label in each["metric"] if label.startswith(("service_", "host_", "os_", "process_", "telemetry_"))}
+            extra = {
+                label
+                for label in each["metric"]
+                if label.startswith(("service_", "host_", "os_", "process_", "telemetry_"))
+            }
             assert extra <= PROMOTED or each["metric"]["__name__"] == "target_info", each

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
-import pytest
 from otlp import DELTA, counter, metrics, point, send
 from stack import ROOT, Stack, wait_for
 
-REFUSED = (ROOT / "docs" / "operating.md").read_text().split("<!-- refused -->")[1].split("```promql")[1].split("```")[0].strip()
+REFUSED = (
+    (ROOT / "docs" / "operating.md")
+    .read_text()
+    .split("<!-- refused -->")[1]
+    .split("```promql")[1]
+    .split("```")[0]
+    .strip()
+)
 """The expression that docs/operating.md gives for finding such a bot."""
 
 
@@ -37,18 +42,28 @@ def test_a_poisoned_bot_beside_a_good_one(stack: Stack) -> None:
                 send(stack.url["otlp"], request)
         send(stack.url["otlp"], metrics("good", counter("raw.good", [point(number, start=began)])))
     stored = wait_for(
-        lambda: (found := stack.samples('raw_good_total{instance="good"}[10m]'))[-1:] and found[-1][1] == ROUNDS - 1 and found,
+        lambda: (
+            (found := stack.samples('raw_good_total{instance="good"}[10m]'))[-1:]
+            and found[-1][1] == ROUNDS - 1
+            and found
+        ),
         30,
     )
-    assert [value for _, value in stored if value] == [float(number) for number in range(1, ROUNDS)], "each of its points"
+    assert [value for _, value in stored if value] == [float(number) for number in range(1, ROUNDS)], (
+        "each of its points"
+    )
 
     named = wait_for(lambda: len(found := stack.prometheus(REFUSED)) >= len(KINDS) and found, 30, "what names them")
     refused = {each["metric"]["instance"]: float(each["value"][1]) for each in named}
     print("refused:", refused)
     assert set(refused) == {f"poisoned-{kind}" for kind in KINDS}
     assert refused["poisoned-future"] == refused["poisoned-old"] == ROUNDS
-    assert ROUNDS * 0.8 <= refused["poisoned-repeated"] <= ROUNDS, "the second of two; two received in one millisecond count once"
-    dropped = stack.value('sum(increase(otelcol_exporter_send_failed_metric_points_total{exporter="otlp_http/prometheus"}[10m]))')
+    assert ROUNDS * 0.8 <= refused["poisoned-repeated"] <= ROUNDS, (
+        "the second of two; two received in one millisecond count once"
+    )
+    dropped = stack.value(
+        'sum(increase(otelcol_exporter_send_failed_metric_points_total{exporter="otlp_http/prometheus"}[10m]))'
+    )
     print("points that the Collector saw refused:", dropped)
 
 
@@ -57,7 +72,9 @@ def test_a_time_twice_in_one_request_costs_only_that_point(stack: Stack) -> None
     now = time.time()
     send(
         stack.url["otlp"],
-        metrics("twice", counter("raw.bad", [point(1, at=now), point(8, at=now)]), counter("raw.beside", [point(5, at=now)])),
+        metrics(
+            "twice", counter("raw.bad", [point(1, at=now), point(8, at=now)]), counter("raw.beside", [point(5, at=now)])
+        ),
     )
     assert wait_for(lambda: stack.value('raw_beside_total{instance="twice"}')) == 5
     assert stack.value('raw_bad_total{instance="twice"}') in (1, 8)

@@ -1,0 +1,82 @@
+"""Each server gone for a minute, all restarted, all taken down and up, while a bot makes 20 orders a second: nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+
+import pytest
+from conftest import Start
+from stack import Stack, wait_for
+
+OUTAGE = float(os.environ.get("MCBOT_TEST_OUTAGE", "60"))
+"""Seconds that each server is gone."""
+
+ORDERS = 'mcbot_orders_total{instance="steady", status="filled", side="BUY"}'
+
+
+def pause(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    wait_for(lambda: time.monotonic() >= end, seconds + 5)
+
+
+@pytest.mark.timeout(2 * OUTAGE + 420)
+def test_nothing_is_lost(stack: Stack, start: Start) -> None:
+    bot = start("steady", "steady")
+    wait_for(lambda: stack.value(ORDERS), 30)
+    began = time.monotonic()
+
+    stores = ("prometheus", "loki", "tempo")  # at once: each has a queue of its own in the Collector
+    stack.compose("stop", *stores)
+    pause(OUTAGE)
+    stack.up(*stores)
+    print(f"{time.monotonic() - began:.0f} s: stores are back")
+
+    stack.compose("stop", "collector")
+    pause(OUTAGE)
+    stack.up("collector")
+    print(f"{time.monotonic() - began:.0f} s: Collector is back")
+
+    before = wait_for(lambda: stack.value(ORDERS))
+    wait_for(lambda: (stack.value(ORDERS) or 0) > before, 60, "orders after the outages")
+    stack.compose("restart")
+    stack.wait_ready()
+    print(f"{time.monotonic() - began:.0f} s: all restarted")
+
+    before = wait_for(lambda: stack.value(ORDERS))
+    wait_for(lambda: (stack.value(ORDERS) or 0) > before, 60, "orders after the restart")
+    stack.down()
+    stack.up()
+    print(f"{time.monotonic() - began:.0f} s: down and up")
+
+    before = wait_for(lambda: stack.value(ORDERS))
+    wait_for(lambda: (stack.value(ORDERS) or 0) > before, 60, "orders after down and up")
+    bot.send_signal(signal.SIGUSR1)
+    assert bot.stdout
+    said = bot.stdout.read().splitlines()
+    assert bot.wait(30) == 0
+    stats = json.loads(said[-1])
+    print(stats)
+    assert stats["orders"] > 10 * 2 * OUTAGE
+    assert not any(stats["dropped"].values())
+    assert stats["exported"] == stats["emitted"]
+
+    wait_for(lambda: stack.value(ORDERS) == stats["orders"], 60, f"{stats['orders']} orders")
+    samples = stack.samples(f"{ORDERS}[1h]")
+    assert stack.value(f"resets({ORDERS}[1h])") == 0
+    assert stack.value(f"increase({ORDERS}[1h])", time=samples[-1][0]) == pytest.approx(stats["orders"])
+    gap = max(later - earlier for (earlier, _), (later, _) in zip(samples, samples[1:], strict=False))
+    print(f"{len(samples)} samples of the counter, {gap:.1f} s between two at most")
+    assert gap < 15, "the outages are not visible in what is stored"
+
+    selector = '{service_instance_id="steady"}'
+    wait_for(lambda: stack.log_count(selector) == stats["emitted"]["log_records"], 60, "log records")
+    spans = wait_for(lambda: (n := span_count(stack)) >= stats["emitted"]["spans"] and n, 60, "spans")
+    assert spans == stats["emitted"]["spans"]
+
+
+def span_count(stack: Stack) -> int:
+    found = stack.traces('{resource.service.instance.id="steady"}', limit=100_000)
+    return sum(trace["spanSets"][0]["matched"] for trace in found)
