@@ -44,6 +44,7 @@ check: $(VENV)/.dev ## style, types (mypy and pyright), import rules, generated 
 	$(BIN)/lint-imports
 	$(BIN)/python -W error -c 'import otel_mcbot'
 	$(BIN)/python tests/docs.py --check
+	$(BIN)/otel-mcbot grafana build --check
 
 fix: $(VENV)/.dev ## format, and mend what can be mended
 	$(BIN)/ruff check --fix .
@@ -51,6 +52,7 @@ fix: $(VENV)/.dev ## format, and mend what can be mended
 
 docs: $(VENV)/.dev ## write the generated pages anew
 	$(BIN)/python tests/docs.py
+	$(BIN)/otel-mcbot grafana build
 
 bench: $(VENV)/.dev ## what it costs, next to what you would have used instead
 	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
