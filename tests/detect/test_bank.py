@@ -133,7 +133,9 @@ def test_percentages_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
     assert "percentages" in bank.auto_init_detectors("other", [1.2, *normal(100, 1)]).reason
 
 
-@pytest.mark.parametrize("junk", [None, math.nan, "x", object(), [], -5.0, 1e308, True], ids=repr)
+@pytest.mark.parametrize(
+    "junk", [None, math.nan, "x", object(), [], -5.0, 1e308, True], ids=lambda junk: type(junk).__name__
+)
 def test_update_never_raises(junk: object) -> None:
     for settings in (BankSettings(), BankSettings(mode="calibrated")):
         bank = bank_of(None, settings)

@@ -1,6 +1,6 @@
 """What the detectors cost, as ratios to scipy and scikit-learn in the same run; figures are printed (``pytest -s``).
 
-Time is taken again when a busy machine spoils it: a ratio that holds in one of a few attempts is a ratio.
+Processor time, taken again when a busy machine spoils it: a ratio that holds in one of a few attempts is a ratio.
 """
 
 import subprocess

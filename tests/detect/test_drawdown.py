@@ -105,7 +105,7 @@ def test_parameters_are_those_of_the_usable_returns() -> None:
     assert GBMDrawdownMonitor.estimate_params([0.01] * 9)[1] == pytest.approx(1e-12)
 
 
-@pytest.mark.parametrize("junk", JUNK, ids=repr)
+@pytest.mark.parametrize("junk", JUNK, ids=lambda junk: type(junk).__name__)
 def test_junk_changes_nothing_but_a_counter(junk: object) -> None:
     monitor, clean = GBMDrawdownMonitor(0.001, 0.02), GBMDrawdownMonitor(0.001, 0.02)
     before = feed(monitor, [-0.01] * 40)

@@ -140,7 +140,9 @@ def test_symbols_are_judged_apart(detector: ExecutionAnomalyDetector) -> None:
     assert "BTC/USDT" in detector.on_rejection("BTC/USDT")[0].message
 
 
-@pytest.mark.parametrize("junk", [math.nan, math.inf, -1.0, "fast", object(), True])
+@pytest.mark.parametrize(
+    "junk", [math.nan, math.inf, -1.0, "fast", object(), True], ids=lambda junk: type(junk).__name__
+)
 def test_junk_is_counted_and_left_out(detector: ExecutionAnomalyDetector, junk: object) -> None:
     for _ in range(10):
         detector.on_fill(1.0, 1.0, "BTC/USDT")
@@ -165,13 +167,13 @@ def test_a_fill_costs_the_same_in_a_busy_hour(clock: Clock) -> None:
     detector = ExecutionAnomalyDetector(clock=clock)
 
     def seconds(count: int) -> float:
-        started = time.perf_counter()
+        started = time.thread_time()
         for _ in range(count):
             clock.now += 0.01
             name = str(clock.now)
             detector.on_order_request("BTC/USDT", name)
             detector.on_fill(0.1, 1.0, "BTC/USDT", name)
-        return (time.perf_counter() - started) / count
+        return (time.thread_time() - started) / count
 
     early = min(seconds(500) for _ in range(3))
     seconds(15_000)
