@@ -193,12 +193,17 @@ def windows_csv(
     backtest_days: int = DAYS_A_YEAR,
     live_days: int = DAYS_A_YEAR,
     step: int = 15,
+    budget: float = 0.05,
+    modes: Sequence[Mode] = MODES,
     progress: Callable[[float], None] | None = None,
 ) -> WindowReport:
     """``alarm_windows`` of a file. DetectInputError when it cannot be used."""
     data = read_returns(path, column=column, strategy=strategy)
     _split_or_raise(data, backtest_days, live_days)
-    return alarm_windows(data.values, backtest_days=backtest_days, live_days=live_days, step=step, progress=progress)
+    return alarm_windows(
+        data.values, backtest_days=backtest_days, live_days=live_days, step=step, budget=budget, modes=modes,
+        progress=progress,
+    )  # fmt: skip
 
 
 def alarm_windows(
@@ -207,15 +212,17 @@ def alarm_windows(
     backtest_days: int = DAYS_A_YEAR,
     live_days: int = DAYS_A_YEAR,
     step: int = 15,
+    budget: float = 0.05,
+    modes: Sequence[Mode] = MODES,
     progress: Callable[[float], None] | None = None,
 ) -> WindowReport:
     """Every ``step`` days: make the detectors of ``backtest_days``, live through ``live_days``, note who alarms."""
     starts = range(0, len(returns) - backtest_days - live_days + 1, step)
-    hits = {mode: dict.fromkeys((*DETECTORS, "any"), 0) for mode in MODES}
+    hits = {mode: dict.fromkeys((*DETECTORS, "any"), 0) for mode in modes}
     for done, start in enumerate(starts, 1):
         middle = start + backtest_days
-        for mode in MODES:
-            pod = _pod(returns[start:middle], mode, 0.05)
+        for mode in modes:
+            pod = _pod(returns[start:middle], mode, budget)
             fired = {a.detector for r in returns[middle : middle + live_days] for a in pod.update(r).anomalies}
             for name in fired:
                 hits[mode][name] += 1
