@@ -369,6 +369,8 @@ class Telemetry:
             if self._lease is not None:
                 undo.callback(self._lease.release)
             self.resource = Resource.create({**settings.resource_attributes, **self.identity.attributes()})
+            if not settings.disabled:
+                _import_late()
             self.outbox = _outbox(settings, self.identity)
             undo.callback(self.outbox.close, 0.0)
             with _as_environment(settings):
@@ -643,6 +645,23 @@ def _outbox(settings: Settings, identity: Identity) -> Outbox:
         )
     except ModuleNotFoundError:
         raise SettingsError("protocol", settings.protocol, _EXTRA.format("grpc")) from None
+
+
+_LATE: Final = (
+    "netrc",
+    "psutil",
+    "opentelemetry.proto.collector.logs.v1.logs_service_pb2",
+    "opentelemetry.proto.collector.metrics.v1.metrics_service_pb2",
+    "opentelemetry.proto.collector.trace.v1.trace_service_pb2",
+)
+"""What our threads, or the libraries under them, import when they first need it."""
+
+
+def _import_late() -> None:
+    """Import it before there are threads: a fork in the middle of an import leaves its lock taken in the child."""
+    for name in _LATE:
+        with Guard("import"):
+            importlib.import_module(name)
 
 
 _EXTRA: Final = "only after pip install 'otel-mcbot[{}]'"

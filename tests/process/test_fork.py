@@ -31,7 +31,7 @@ def test_children_say_nothing_and_the_parent_goes_on(bots: Bots, receiver: Recei
 def test_a_child_that_configures_speaks_under_a_name_of_its_own(bots: Bots, receiver: Receiver) -> None:
     bot = bots("forker.py", "--children", "3", "--configure")
     assert bot.wait(60) == 0, bot.errors
-    assert [line for line in bot.lines if line.startswith("child")] == ["child 0"] * 3
+    assert [line for line in bot.lines if line.startswith("child")] == ["child 0"] * 3, bot.errors
     arrived = Arrived(receiver)
     by_name: dict[str, set[str]] = {"alpha": set(), "alpha-2": set()}
     for log in arrived.logs:

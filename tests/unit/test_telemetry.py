@@ -429,6 +429,27 @@ def test_a_tracer_provider_without_ids_does_not_confuse_cycles(tmp_path: Path) -
     assert (seen["open"], seen["filled"]) == (0, 2)
 
 
+@pytest.mark.parametrize("endpoint", ["", "http://127.0.0.1:9"])
+def test_no_thread_imports_anything_late(endpoint: str, tmp_path: Path) -> None:
+    """A fork in the middle of an import would leave its lock taken in the child for ever."""
+    seen = alone(
+        HOST
+        + """
+    import sys
+    import otel_mcbot.telemetry
+    telemetry = mcbot.configure("bot", logs="none")
+    fill("trend-btc-1")
+    before = set(sys.modules)
+    telemetry.flush(0.5)
+    telemetry.close(timeout=0.5)
+    print(json.dumps({"late": sorted(set(sys.modules) - before)}))
+    """,
+        MCBOT_STATE_DIR=str(tmp_path),
+        OTEL_EXPORTER_OTLP_ENDPOINT=endpoint,
+    )
+    assert seen == {"late": []}
+
+
 def test_the_asyncio_instrumentation_only_when_asked_for(tmp_path: Path) -> None:
     script = (
         HOST

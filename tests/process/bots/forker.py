@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import sys
 import threading
 import time
 
@@ -49,7 +50,10 @@ def child(number: int) -> int:
         return 2
     trade(f"own-btc-{number}")
     own.close()
-    return 0 if own.stats().emitted == own.stats().exported else 3
+    if own.stats().emitted == own.stats().exported:
+        return 0
+    print(own.outbox.counts(), own.outbox.state(), file=sys.stderr, flush=True)
+    return 3
 
 
 telemetry = mcbot.configure("trader", strategies=["trend"])
