@@ -49,6 +49,20 @@ def wait_for(ask: Callable[[], T], timeout: float = 30.0, what: str = "") -> T:
         time.sleep(0.2)
 
 
+def settle(ask: Callable[[], Any], wanted: Any, timeout: float = 60.0, what: str = "") -> None:
+    """Wait until the answer is what is wanted; fails with the last answer that was not."""
+    answers: list[Any] = []
+
+    def asked() -> bool:
+        answers[:] = [ask()]
+        return answers[0] == wanted
+
+    try:
+        wait_for(asked, timeout)
+    except AssertionError:
+        raise AssertionError(f"{what}: {answers} instead of {wanted!r} after {timeout} s") from None
+
+
 def free_ports(count: int) -> list[int]:
     sockets = [socket.socket() for _ in range(count)]
     try:

@@ -9,7 +9,7 @@ import time
 
 import pytest
 from conftest import Start
-from stack import Stack, wait_for
+from stack import Stack, settle, wait_for
 
 OUTAGE = float(os.environ.get("MCBOT_TEST_OUTAGE", "60"))
 """Seconds that each server is gone."""
@@ -63,7 +63,7 @@ def test_nothing_is_lost(stack: Stack, start: Start) -> None:
     assert not any(stats["dropped"].values())
     assert stats["exported"] == stats["emitted"]
 
-    wait_for(lambda: stack.value(ORDERS) == stats["orders"], 60, f"{stats['orders']} orders")
+    settle(lambda: stack.value(ORDERS), stats["orders"], what="orders counted in Prometheus")
     samples = stack.samples(f"{ORDERS}[1h]")
     assert stack.value(f"resets({ORDERS}[1h])") == 0
     assert stack.value(f"increase({ORDERS}[1h])", time=samples[-1][0]) == pytest.approx(stats["orders"])
@@ -72,9 +72,8 @@ def test_nothing_is_lost(stack: Stack, start: Start) -> None:
     assert gap < 15, "the outages are not visible in what is stored"
 
     selector = '{service_instance_id="steady"}'
-    wait_for(lambda: stack.log_count(selector) == stats["emitted"]["log_records"], 60, "log records")
-    spans = wait_for(lambda: (n := span_count(stack)) >= stats["emitted"]["spans"] and n, 60, "spans")
-    assert spans == stats["emitted"]["spans"]
+    settle(lambda: stack.log_count(selector), stats["emitted"]["log_records"], what="log records in Loki")
+    settle(lambda: span_count(stack), stats["emitted"]["spans"], what="spans in Tempo")
 
 
 def span_count(stack: Stack) -> int:
