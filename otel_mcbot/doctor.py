@@ -1,24 +1,25 @@
 """``otel-mcbot doctor``: what a bot on this machine would run into, and how to mend it.
 
 A check is a function of a :class:`Case` that yields lines; :data:`CHECKS` is the list. Nothing is changed: no id is
-made, no file written, no Collector spoken to beyond a connection.
+made, no file written, and what the Collector gets is an empty request.
 """
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import json
 import os
 import platform
+import re
+import shutil
 import socket
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,56 +27,24 @@ from urllib.parse import urlsplit
 import click
 
 from otel_mcbot import catalog, identity, semconv
+from otel_mcbot.doctor_case import FAIL, OK, WARN, Case, Line, side_by_side
+from otel_mcbot.doctor_servers import OTLP_PATH, SERVERS, Trouble, Web, is_otlp
+from otel_mcbot.doctor_stack import FIND, check_stack, compose_variables
 from otel_mcbot.export import Signal, files
 from otel_mcbot.settings import Settings, SettingsError
 
-OK, WARN, FAIL = "ok", "warn", "fail"
-
 DEFAULT_ENDPOINT = "http://localhost:4318"
 
-CONNECT = 1.0
-"""Seconds to wait for a Collector."""
+PATIENCE = 4.2
+"""Seconds for all checks: a check that takes longer is a line that says so."""
 
 AFTER_START = 0.02
 """Seconds by which a bar comes after the start at least; two clocks are compared."""
 
+LITTLE, TOO_LITTLE = 2**30, 100 * 2**20
+"""Free bytes for state and buffers."""
+
 PACKAGES = ("otel-mcbot", "opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http", "loguru")
-
-
-@dataclass(frozen=True)
-class Line:
-    """One finding. ``state`` is ``ok``, ``warn`` or ``fail``; ``fix`` is empty where there is nothing to do."""
-
-    check: str
-    state: str
-    found: str
-    fix: str = ""
-
-
-@dataclass(frozen=True)
-class Case:
-    """What is examined: the settings as this environment gives them."""
-
-    settings: Settings
-
-    @property
-    def home(self) -> Path:
-        """The service's own directory."""
-        return self.settings.state_dir / identity.safe(self.settings.service_name)
-
-    @cached_property
-    def instance(self) -> str | None:
-        """The bot's instance id: as set, or as kept from an earlier run."""
-        if self.settings.instance_id:
-            return self.settings.instance_id
-        with contextlib.suppress(OSError, UnicodeDecodeError):
-            return (self.home / "instance").read_text(encoding="utf-8").strip() or None
-        return None
-
-    @property
-    def files(self) -> Path | None:
-        """Where the embedded default writes, whether or not something is there."""
-        return self.home / identity.safe(self.instance) / "otlp" if self.instance else None
 
 
 def check_identity(case: Case) -> Iterator[Line]:
@@ -92,40 +61,52 @@ def check_identity(case: Case) -> Iterator[Line]:
 
 
 def check_endpoint(case: Case) -> Iterator[Line]:
-    endpoints = dict.fromkeys(
-        url
-        for url in (
-            case.settings.endpoint,
-            case.settings.traces_endpoint,
-            case.settings.metrics_endpoint,
-            case.settings.logs_endpoint,
-        )
-        if url
-    )
-    for url in endpoints or (DEFAULT_ENDPOINT,):
-        error = _connect(url)
-        if error is None:
-            yield Line("endpoint", OK, f"{url} takes connections")
-        elif endpoints:
-            yield Line("endpoint", FAIL, f"{url}: {error}", "start the Collector, or mend OTEL_EXPORTER_OTLP_ENDPOINT")
+    settings = case.settings
+    if settings.disabled:
+        yield Line("endpoint", OK, "OTEL_SDK_DISABLED is set: nothing is sent")
+        return
+    signals = (settings.traces_endpoint, settings.metrics_endpoint, settings.logs_endpoint)
+    whole = {url: "" for url in signals if url}
+    base = {settings.endpoint: OTLP_PATH} if settings.endpoint else {}
+    if not base and not whole:
+        yield _default_endpoint(case)
+        return
+    urls = base | whole  # a signal's own URL is complete, the common one is where the paths begin
+    answers = side_by_side([partial(_speak, case, url, path) for url, path in urls.items()], FIND)
+    for url, answer in zip(urls, answers, strict=True):
+        if not isinstance(answer, Exception):
+            yield Line("endpoint", OK, f"{url} takes telemetry")
+        elif isinstance(answer, Trouble) and answer.kind == "denied":
+            fix = "check OTEL_EXPORTER_OTLP_HEADERS (the token) and OTEL_EXPORTER_OTLP_CERTIFICATE"
+            yield Line("endpoint", FAIL, f"{url}: {answer}", fix)
         else:
-            yield Line(
-                "endpoint",
-                WARN,
-                f"none is set and nothing listens at {url}: telemetry is kept in files",
-                "docker compose up -d --wait, or set OTEL_EXPORTER_OTLP_ENDPOINT",
-            )
+            yield Line("endpoint", FAIL, f"{url}: {answer}", "start the Collector, or mend OTEL_EXPORTER_OTLP_ENDPOINT")
 
 
-def _connect(url: str) -> str | None:
-    """Why nothing listens there, or ``None``."""
-    parts = urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    try:
-        socket.create_connection((parts.hostname or "", port), CONNECT).close()
-    except OSError as error:
-        return error.strerror or str(error) or type(error).__name__
-    return None
+def _default_endpoint(case: Case) -> Line:
+    """Without an endpoint the bot keeps its telemetry in files, and sends it to what listens at the default one."""
+    if not case.settings.find_collector:
+        return Line("endpoint", OK, "none is set and none is looked for: telemetry is kept in files")
+    (answer,) = side_by_side([partial(_speak, case, DEFAULT_ENDPOINT, OTLP_PATH)], FIND)
+    if not isinstance(answer, Exception):
+        return Line("endpoint", OK, f"none is set, and {DEFAULT_ENDPOINT} takes telemetry: it goes there")
+    if isinstance(answer, Trouble) and answer.kind == "absent":
+        found = f"none is set and nothing listens at {DEFAULT_ENDPOINT}: telemetry is kept in files"
+        return Line("endpoint", OK, found)
+    found = f"none is set, and what listens at {DEFAULT_ENDPOINT} is no Collector, but a bot would send there: {answer}"
+    return Line("endpoint", FAIL, found, "free that port, or MCBOT_FIND_COLLECTOR=false")
+
+
+def _speak(case: Case, url: str, path: str) -> str:
+    if case.settings.protocol == "grpc":
+        parts = urlsplit(url)
+        try:
+            socket.create_connection((parts.hostname or "", parts.port or 4317), FIND).close()
+        except OSError as error:
+            raise Trouble("absent", error.strerror or str(error)) from error
+        return ""
+    certificate = os.environ.get("OTEL_EXPORTER_OTLP_CERTIFICATE")
+    return is_otlp(Web(url), path, case.settings.headers, certificate or True)
 
 
 def check_clock(case: Case) -> Iterator[Line]:
@@ -136,7 +117,7 @@ def check_clock(case: Case) -> Iterator[Line]:
     elif now.year < 2024:
         yield Line("clock", FAIL, f"it says {now:%Y-%m-%d %H:%M} UTC", "switch on time synchronisation (NTP)")
     else:
-        found = f"{now:%Y-%m-%d %H:%M:%S} UTC, zone {time.strftime('%Z')}; its error is not known without a network"
+        found = f"{now:%Y-%m-%d %H:%M:%S} UTC, zone {time.strftime('%Z')}"
         yield Line("clock", OK, found)
 
 
@@ -154,22 +135,33 @@ def check_state_directory(case: Case) -> Iterator[Line]:
             "set MCBOT_STATE_DIR to a folder that this user can write to",
         )
         return
+    free = shutil.disk_usage(there).free
+    if free < LITTLE:
+        yield Line(
+            "state directory",
+            FAIL if free < TOO_LITTLE else WARN,
+            f"{directory}: {free / 2**20:.0f} MiB free on its disk",
+            "make room: without it neither open orders nor telemetry survive a restart",
+        )
+        return
     size = sum(file.stat().st_size for file in directory.rglob("*") if file.is_file()) if directory.exists() else 0
     newest = max((file.stat().st_mtime for file in case.files.glob("*.jsonl")), default=None) if case.files else None
     last = f", last file of {datetime.fromtimestamp(newest, UTC):%Y-%m-%d %H:%M:%S} UTC" if newest else ""
-    yield Line("state directory", OK, f"{directory}, {size / 2**20:.1f} MiB{last}")
+    yield Line("state directory", OK, f"{directory}, {size / 2**20:.1f} MiB, {free / 2**30:.0f} GiB free{last}")
 
 
 def check_second_instance(case: Case) -> Iterator[Line]:
-    holder = identity.holder(case.home, case.instance) if case.instance else None
-    if holder is None:
+    second = identity.holder(case.home, f"{case.instance}-2")
+    if case.holder is None:
         yield Line("second instance", OK, "no live process has this id")
+    elif second is None:
+        yield Line("second instance", OK, f"process {case.holder} runs as {case.instance}, alone")
     else:
         yield Line(
             "second instance",
             WARN,
-            f"process {holder} runs as {case.instance}: a bot started now becomes {case.instance}-2",
-            "stop it first, or give each its own MCBOT_INSTANCE_ID",
+            f"process {case.holder} runs as {case.instance}, and {second} as {case.instance}-2: one bot, started twice",
+            "stop one, or give each its own MCBOT_INSTANCE_ID",
         )
 
 
@@ -207,6 +199,7 @@ def check_versions(case: Case) -> Iterator[Line]:
 CHECKS: list[Callable[[Case], Iterator[Line]]] = [
     check_identity,
     check_endpoint,
+    check_stack,
     check_clock,
     check_state_directory,
     check_second_instance,
@@ -215,17 +208,22 @@ CHECKS: list[Callable[[Case], Iterator[Line]]] = [
 ]
 
 
-def examine(settings: Settings) -> list[Line]:
-    """All lines of all checks. A check that fails itself is a line, too."""
-    case = Case(settings)
+def examine(case: Case) -> list[Line]:
+    """All lines of all checks, made side by side. A check that fails itself is a line, too."""
     lines: list[Line] = []
-    for check in CHECKS:
-        try:
-            lines += check(case)
-        except Exception as error:
+    answers = side_by_side([partial(_all, check, case) for check in CHECKS], PATIENCE)
+    for check, answer in zip(CHECKS, answers, strict=True):
+        if isinstance(answer, Exception):
             name = check.__name__.removeprefix("check_").replace("_", " ")
-            lines.append(Line(name, WARN, f"could not be checked: {type(error).__name__}: {error}", "report it"))
+            error = f"{type(answer).__name__}: {answer}"
+            lines.append(Line(name, WARN, f"could not be checked: {error}", "try again; if it stays so, report it"))
+        else:
+            lines += answer
     return lines
+
+
+def _all(check: Callable[[Case], Iterator[Line]], case: Case) -> list[Line]:
+    return list(check(case))
 
 
 # -- the embedded files --------------------------------------------------------------------------------------------
@@ -278,16 +276,34 @@ def _value(value: dict[str, Any]) -> Any:
 # -- the command ---------------------------------------------------------------------------------------------------
 
 
+def _addresses(command: Callable[..., int]) -> Callable[..., int]:
+    """An option for each server."""
+    for server in reversed(SERVERS):
+        text = f"Where {server.title} is, if not on this machine at {server.port} or {server.variable}."
+        command = click.option(f"--{server.name}", metavar="URL", help=text)(command)
+    return command
+
+
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="A list of objects: check, state, found, fix.")
 @click.option("--service", help="The bot's name, where OTEL_SERVICE_NAME does not say it.")
-def doctor(as_json: bool, service: str | None) -> int:
-    """Check this machine and say what to mend. Exit status 1 when something fails, 2 when a setting cannot be used."""
+@click.option("--instance", help="The bot's instance id, where neither MCBOT_INSTANCE_ID nor the state directory does.")
+@_addresses
+def doctor(as_json: bool, service: str | None, instance: str | None, **addresses: str | None) -> int:
+    """Check this machine and the stack, and say what to mend.
+
+    Exit status 1 when something fails, 2 when a setting cannot be used.
+    """
+    for name, url in addresses.items():
+        if url is not None and not re.match(r"https?://[^/]", url):
+            raise click.UsageError(f"--{name} {url}: a URL as in http://127.0.0.1:9090")
     try:
-        lines = examine(Settings.load(os.environ, service_name=service))
+        settings = Settings.load(os.environ, service_name=service, instance_id=instance)
     except SettingsError as error:
         click.echo(str(error), err=True)
         return 2
+    given = {name: url for name, url in addresses.items() if url}
+    lines = examine(Case(settings, compose_variables(os.environ, Path.cwd()), given))
     if as_json:
         click.echo(json.dumps([asdict(line) for line in lines], indent=1))
     else:
