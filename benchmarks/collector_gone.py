@@ -1,16 +1,19 @@
-"""What a Collector that is gone costs the bot: the same seeded full-speed run against a receiver that is there, one
-that is absent, and one that takes connections and never answers.
+"""What a Collector that is gone costs the bot: the same seeded run against a receiver that is there, one that is
+absent, and one that takes connections and never answers.
 
-    python benchmarks/collector_gone.py [--bars 2000] [--runs 5]
+    python benchmarks/collector_gone.py [--bars 2000] [--seconds 10] [--runs 5]
 
-Printed are CPU seconds of the whole process and the loop's lag at p99.9 (a timer of 1 ms on the bot's loop), the median
-of all runs, in turn, and their ratio and difference to ``present``. The limits are 1.10 × and + 1 ms.
+CPU seconds are those of the whole process, at full speed. The loop's lag is that of a timer of 1 ms on the bot's loop,
+at 100 bars a second: at full speed a loop is busy with the bot itself. Both are medians of all runs, in turn, with
+their ratio and difference to ``present``; the limits are 1.10 × and + 1 ms. Python's garbage collector is kept out: its
+pauses on a large heap are longer than what is measured here, and hit all three alike.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import math
 import os
@@ -34,12 +37,15 @@ async def watch(lags: list[float]) -> None:
         lags.append((time.perf_counter() - due) * 1e3)
 
 
-def bot(bars: int) -> None:
-    """One run, in a process of its own; prints its measurements."""
+def bot(bars: int, seconds: float) -> None:
+    """One run, in a process of its own; prints its measurements. ``seconds`` 0 is full speed."""
     from otel_mcbot.demo.bot import Bot, configure
     from otel_mcbot.demo.plan import SPEED, make_plan
 
-    plan = make_plan([], speed=math.inf, duration=bars / 2 * 60 / SPEED, seed=1)  # two symbols
+    if seconds:
+        plan = make_plan([], speed=100 / 2 * 60, duration=seconds, seed=1)  # two symbols
+    else:
+        plan = make_plan([], speed=math.inf, duration=bars / 2 * 60 / SPEED, seed=1)
     telemetry = configure(plan, "paper")
     lags: list[float] = []
 
@@ -48,61 +54,63 @@ def bot(bars: int) -> None:
         await Bot(telemetry, plan).run()
         probe.cancel()
 
+    gc.collect()
+    gc.disable()
     asyncio.run(run())
     telemetry.close()
     used = resource.getrusage(resource.RUSAGE_SELF)
     lags.sort()
-    stats = telemetry.stats()
-    print(
-        json.dumps(
-            {
-                "cpu": used.ru_utime + used.ru_stime,
-                "lag": lags[int(len(lags) * 0.999)],
-                "spans": stats.emitted["spans"],
-                "dropped": stats.dropped["spans"],
-            }
-        ),
-        flush=True,
+    spans = telemetry.stats().emitted["spans"]
+    print(json.dumps({"cpu": used.ru_utime + used.ru_stime, "lag": lags[int(len(lags) * 0.999)], "spans": spans}))
+
+
+def measure(name: str, endpoint: str, state: Path, *arguments: str) -> dict[str, float]:
+    done = subprocess.run(
+        [sys.executable, __file__, "--bot", *arguments],
+        env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "MCBOT_STATE_DIR": str(state / name)},
+        check=True,
+        capture_output=True,
+        text=True,
     )
+    measured: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return measured
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bars", type=int, default=2_000)
+    parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--bot", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.bot:
-        bot(options.bars)
+        bot(options.bars, options.seconds)
         return 0
 
     from receiver import BlackHole, Receiver, free_port
 
-    measured: dict[str, list[dict[str, float]]] = {"present": [], "absent": [], "black hole": []}
+    cpu: dict[str, list[float]] = {"present": [], "absent": [], "black hole": []}
+    lag: dict[str, list[float]] = {name: [] for name in cpu}
+    spans = 0.0
     with tempfile.TemporaryDirectory() as scratch, Receiver(Path(scratch)) as receiver, BlackHole() as hole:
         absent = f"http://127.0.0.1:{free_port()}"
         endpoints = {"present": receiver.endpoint, "absent": absent, "black hole": hole.endpoint}
-        for number in range(options.runs):
+        for _ in range(options.runs):
             for name, endpoint in endpoints.items():
-                state = Path(scratch) / f"{name}-{number}"
-                done = subprocess.run(
-                    [sys.executable, __file__, "--bot", "--bars", str(options.bars)],
-                    env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "MCBOT_STATE_DIR": str(state)},
-                    check=True,
-                    capture_output=True,
-                    text=True,
-                )
-                measured[name].append(json.loads(done.stdout.splitlines()[-1]))
-    median = {
-        name: {key: statistics.median(run[key] for run in runs) for key in runs[0]} for name, runs in measured.items()
-    }
-    base = median["present"]
-    print(f"{'receiver':12} {'CPU s':>8} {'ratio':>7} {'lag p99.9 ms':>13} {'more':>7} {'spans':>8}")
-    for name, run in median.items():
-        ratio, more = run["cpu"] / base["cpu"], run["lag"] - base["lag"]
-        print(f"{name:12} {run['cpu']:8.2f} {ratio:6.2f}× {run['lag']:13.2f} {more:+7.2f} {run['spans']:8.0f}")
-    worst = max((run["cpu"] / base["cpu"] for run in median.values()), default=1.0)
-    return 0 if worst <= 1.10 and all(run["lag"] - base["lag"] <= 1.0 for run in median.values()) else 1
+                full = measure(name, endpoint, Path(scratch), "--bars", str(options.bars), "--seconds", "0")
+                paced = measure(name, endpoint, Path(scratch), "--seconds", str(options.seconds))
+                cpu[name].append(full["cpu"])
+                lag[name].append(paced["lag"])
+                spans = full["spans"]
+    base_cpu, base_lag = statistics.median(cpu["present"]), statistics.median(lag["present"])
+    print(f"median of {options.runs}; {spans:.0f} spans at full speed")
+    print(f"{'receiver':12} {'CPU s':>8} {'ratio':>7} {'lag p99.9 ms':>13} {'more':>7}")
+    worst_cpu = worst_lag = 0.0
+    for name in cpu:
+        ratio, more = statistics.median(cpu[name]) / base_cpu, statistics.median(lag[name]) - base_lag
+        worst_cpu, worst_lag = max(worst_cpu, ratio), max(worst_lag, more)
+        print(f"{name:12} {ratio * base_cpu:8.2f} {ratio:6.2f}× {more + base_lag:13.2f} {more:+7.2f}")
+    return 0 if worst_cpu <= 1.10 and worst_lag <= 1.0 else 1
 
 
 if __name__ == "__main__":

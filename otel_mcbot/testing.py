@@ -41,9 +41,10 @@ from otel_mcbot.facts import Fact
 from otel_mcbot.guard import Guard
 from otel_mcbot.hub import Hub
 from otel_mcbot.ledger import Ledger
+from otel_mcbot.providers import views
 from otel_mcbot.redaction import Redactor
 from otel_mcbot.settings import Settings
-from otel_mcbot.telemetry import Telemetry, assemble, bridge, stand_in, views
+from otel_mcbot.telemetry import Telemetry, assemble, bridge, stand_in
 from otel_mcbot.trace import Trace
 from otel_mcbot.trace.sampling import KeepProcessor
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import otel_mcbot
 
 PACKAGE = Path(otel_mcbot.__file__).parent
-MAY_KNOW_THE_SDK = ("telemetry.py", "testing.py", "trace/")
+MAY_KNOW_THE_SDK = ("providers.py", "telemetry.py", "testing.py", "trace/")
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:
