@@ -15,6 +15,9 @@ from stack import ROOT, Stack, free_ports, wait_for
 
 Start = Callable[..., subprocess.Popen[str]]
 
+OTHERS = ("OTEL_", "MCBOT_", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""Variables of the caller that a bot must not see; the last two would win over OTEL_EXPORTER_OTLP_CERTIFICATE."""
+
 BOTS = {"demo": ["-m", "otel_mcbot.cli", "demo"]} | {
     name: [str(ROOT / folder / f"{name}.py")]
     for name, folder in {"steady": "tests/process/bots", "born": "tests/stack/bots"}.items()
@@ -45,7 +48,7 @@ def start(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
         process = subprocess.Popen(
             [sys.executable, *BOTS[bot], *arguments],
             env={
-                **{key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "MCBOT_"))},
+                **{key: value for key, value in os.environ.items() if not key.startswith(OTHERS)},
                 "PYTHONPATH": str(ROOT),
                 "MCBOT_STATE_DIR": str(state),
                 "MCBOT_INSTANCE_ID": instance,

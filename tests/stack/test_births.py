@@ -29,7 +29,9 @@ def test_increase_over_the_first_minute_is_the_truth(stack: Stack, start: Start)
     assert bot.stdout.readline() == "done\n"
     born = time.time()
     for kind, series in BIRTHS.items():
-        samples = wait_for(lambda series=series: (s := stack.samples(f"{series}[5m]")) and s[-1][0] > born + 3 and s, 30, series)
+        samples = wait_for(
+            lambda series=series: (s := stack.samples(f"{series}[5m]")) and s[-1][0] > born + 3 and s, 30, series
+        )
         # asked for the time of a sample, so that nothing is extrapolated: the first minute is what was measured in it
         increase = stack.value(f"increase({series}[1m])", time=samples[-1][0])
         print(f"{kind}: samples {[value for _, value in samples]}, increase {increase}")

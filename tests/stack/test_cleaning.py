@@ -26,7 +26,12 @@ LEAKS: dict[str, Any] = {
     "text": f"Authorization: Basic {SECRET}, password: {SECRET}",
     "jwt": f"eyJhbGciOiJIUzI1NiJ9.{SECRET}.{SECRET}",
 }
-HARMLESS = {"trading.instrument.symbol": "BTC/USDT", "trading.order.client_id": "ctrend-btcusdt-17", "tokens": "PEPE", "n": 3}
+HARMLESS = {
+    "trading.instrument.symbol": "BTC/USDT",
+    "trading.order.client_id": "ctrend-btcusdt-17",
+    "tokens": "PEPE",
+    "n": 3,
+}
 
 
 def span(**more: Any) -> dict[str, Any]:
@@ -60,7 +65,10 @@ def test_a_bot_that_leaks(stack: Stack) -> None:
             ),
         ),
     )
-    send(stack.url["otlp"], metrics("leaky", counter("raw.leak", [point(1, url=LEAKS["url"], api_key=SECRET, **HARMLESS)])))
+    send(
+        stack.url["otlp"],
+        metrics("leaky", counter("raw.leak", [point(1, url=LEAKS["url"], api_key=SECRET, **HARMLESS)])),
+    )
 
     lines = wait_for(lambda: len(found := stack.loki('{service_instance_id="leaky"}')) == 3 and found)
     trace = wait_for(lambda: get(f"{stack.url['tempo']}/api/traces/{leaking['trace_id'].hex()}"))
@@ -82,7 +90,10 @@ def test_a_backtest_is_dropped(stack: Stack) -> None:
     """Sent before and after one of the same bot on paper, which arrives: so it did not just come late."""
     for mode in ("backtest", "paper", "backtest"):
         send(stack.url["otlp"], metrics(f"mode-{mode}", counter("raw.mode", [point(1)]), mode=mode))
-        send(stack.url["otlp"], logs(f"mode-{mode}", {"time_unix_nano": time.time_ns(), "body": any_value(mode)}, mode=mode))
+        send(
+            stack.url["otlp"],
+            logs(f"mode-{mode}", {"time_unix_nano": time.time_ns(), "body": any_value(mode)}, mode=mode),
+        )
         send(stack.url["otlp"], spans(f"mode-{mode}", span(name=mode), mode=mode))
     wait_for(lambda: stack.prometheus('raw_mode_total{instance="mode-paper"}'))
     wait_for(lambda: stack.loki('{service_instance_id="mode-paper"}'))

@@ -1,4 +1,4 @@
-"""One order through all three stores, by the queries that Grafana's own configuration issues, as an anonymous Viewer."""
+"""One order through all three stores, by the queries of Grafana's own configuration, as an anonymous Viewer."""
 
 from __future__ import annotations
 
@@ -78,8 +78,9 @@ def logs_of(stack: Stack, query: str) -> list[dict[str, str]]:
 
 def test_exemplar_to_trace_to_logs(stack: Stack, demo: Demo, sources: Mapping[str, Any]) -> None:
     link = to_tempo(sources["prometheus"]["jsonData"]["exemplarTraceIdDestinations"])
+    latency = f'rate(mcbot_order_latency_seconds_bucket{{instance="{demo.instance}"}}[1m])'
     panel = {
-        "expr": f'histogram_quantile(0.95, sum by (le) (rate(mcbot_order_latency_seconds_bucket{{instance="{demo.instance}"}}[1m])))',
+        "expr": f"histogram_quantile(0.95, sum by (le) ({latency}))",
         "range": True,
         "exemplar": True,
     }
@@ -105,9 +106,7 @@ def test_exemplar_to_trace_to_logs(stack: Stack, demo: Demo, sources: Mapping[st
     to_logs = sources["tempo"]["jsonData"]["tracesToLogsV2"]
     lines = logs_of(stack, filled_in(to_logs["query"], trace_id, spans["oms.await_fill"]))
     events = {line.get("event_name") for line in lines}
-    print(
-        f"exemplar of {symbol} → trace {trace_id}: {len(spans)} spans → {len(lines)} log lines, events {sorted(filter(None, events))}"
-    )
+    print(f"exemplar of {symbol} → trace {trace_id}: {len(spans)} spans → {len(lines)} log lines, events {events}")
     assert {"trading.order.requested", "trading.order.acknowledged", "trading.order.filled"} <= events
     assert {line["trace_id"] for line in lines} == {trace_id}
     assert {line["span_id"] for line in lines} <= {span["id"] for span in trace_of(stack, trace_id)}

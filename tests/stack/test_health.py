@@ -29,7 +29,9 @@ def test_everything_runs(stack: Stack) -> None:
     for server in SERVERS:
         assert states[server]["State"] == "running"
         assert states[server]["Health"] in ("healthy", ""), server
-    assert {server for server in SERVERS if not states[server]["Health"]} == {"collector", "tempo"}, "their images cannot ask"
+    assert {server for server in SERVERS if not states[server]["Health"]} == {"collector", "tempo"}, (
+        "their images cannot ask"
+    )
     assert states["collector-queue"]["State"] == "exited"
     assert states["collector-queue"]["ExitCode"] == 0
 
@@ -64,8 +66,12 @@ def test_each_server_accepts_its_file_and_would_refuse_a_typo(stack: Stack, tmp_
 def test_a_wrong_variable_is_composes_own_message() -> None:
     done = subprocess.run(
         ["docker", "compose", "config", "--quiet"],
-        cwd=ROOT, env={**os.environ, "MCBOT_GRAFANA_PORT": "threethousand"}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**os.environ, "MCBOT_GRAFANA_PORT": "threethousand"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode != 0
     assert "threethousand" in done.stderr
 
@@ -76,7 +82,7 @@ def test_it_cannot_hurt_the_machine_that_it_shares(stack: Stack) -> None:
         container = stack.inspect(server)
         host = container["HostConfig"]
         limits[server] = host["Memory"]
-        assert 0 < host["Memory"]
+        assert host["Memory"] > 0
         assert host["OomScoreAdj"] >= 500, "before the bot"
         assert host["ReadonlyRootfs"]
         assert host["CapDrop"] == ["ALL"]

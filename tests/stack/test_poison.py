@@ -5,16 +5,10 @@ from __future__ import annotations
 import time
 
 from otlp import DELTA, counter, metrics, point, send
-from stack import ROOT, Stack, wait_for
+from pages import block
+from stack import Stack, wait_for
 
-REFUSED = (
-    (ROOT / "docs" / "operating.md")
-    .read_text()
-    .split("<!-- refused -->")[1]
-    .split("```promql")[1]
-    .split("```")[0]
-    .strip()
-)
+REFUSED = block("refused")
 """The expression that docs/operating.md gives for finding such a bot."""
 
 
