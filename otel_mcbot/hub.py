@@ -40,6 +40,10 @@ class Hub:
         events: facts → event records.
         on_loop: called on every fact in the bot's own thread; starts the beat on its event loop when there is one.
         redact: cleans text of secrets before it gets onto a span.
+
+    Attributes:
+        listeners: told every fact after the others. tickers: told the time at every :meth:`tick`.
+        detectors: one of the listeners, which judges.
     """
 
     def __init__(
@@ -59,6 +63,8 @@ class Hub:
         self.on_loop = on_loop
         self.redact = redact
         self.listeners: list[Callable[[Fact, Sequence[Change], Context | None], None]] = []
+        self.tickers: list[Callable[[float], None]] = []
+        self.detectors: Any = None
         self.dropped: Counter[str] = Counter()
         self.lock = threading.RLock()
         lifecycle.lock = self.lock
@@ -101,6 +107,9 @@ class Hub:
                 self.tell(fact)
             self.lifecycle.tick(now)
             self.recorders.tick(now)
+        for ticker in self.tickers:
+            with Guard("tick"):
+                ticker(now)
 
 
 _current: Hub | None = None

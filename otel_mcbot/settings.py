@@ -384,6 +384,27 @@ class Settings:
         "Whose log lines are exported.",
         lambda: ("loguru", "stdlib"),
     )
+    detectors: str = _setting(
+        "MCBOT_DETECTORS",
+        _choice("default", "calibrated"),
+        "Thresholds of the detectors: the usual ones, or those with a stated rate of false alarms.",
+        "default",
+    )
+    detector_budget: float = _setting(
+        "MCBOT_DETECTOR_BUDGET",
+        _number(0.01, 0.2),
+        "Share of a healthy pod's years with an alarm of calibrated detectors.",
+        0.05,
+    )
+    detector_driver: str | None = _setting(
+        "MCBOT_DETECTOR_DRIVER",
+        _choice("page_hinkley", "cusum", "rank"),
+        "What moves a pod's lifecycle state. Unset: `page_hinkley`, or `cusum` with calibrated detectors.",
+    )
+    detector_grace_days: int = _setting(
+        "MCBOT_DETECTOR_GRACE_DAYS", _whole(2, 10_000), "Days that a pod stays in probation before it retires.", 30
+    )
+
     log_level: str = _setting(
         "MCBOT_LOG_LEVEL",
         _choice("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL", upper=True),

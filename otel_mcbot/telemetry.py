@@ -46,6 +46,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
 
 from otel_mcbot import catalog, hub, instruments, semconv
+from otel_mcbot.detectors import Detectors
 from otel_mcbot.export import Intake, Outbox, Signal
 from otel_mcbot.export.limit import OnceAMinute
 from otel_mcbot.facts import ErrorOccurred, Fact
@@ -308,6 +309,9 @@ def assemble(
     events = Events(otel_logger(logger_provider, _version()), redactor, attributes_here)
     core = Hub(ledger, lifecycle, recorders, events, redact=redactor.text)
     recorders.tell = core.tell
+    core.detectors = Detectors(settings, recorders, events)
+    core.listeners.append(core.detectors.on_fact)
+    core.tickers.append(core.detectors.tick)
     return core
 
 
@@ -349,6 +353,7 @@ class Telemetry:
         hub: the spine.
         outbox: what is on its way out.
         exchange, websocket, onchain, regime, execution, anomaly, orchestrator, reconciliation: callback objects.
+        detectors: judge execution and, fed with daily returns, the pods.
     """
 
     def __init__(
@@ -388,12 +393,14 @@ class Telemetry:
                 viewed=self._providers.viewed,
             )
             undo.callback(catalog.unbind)
-            self._give(self.hub.recorders)
+            self._give(self.hub)
             if not settings.disabled:
                 self._start()
                 undo.pop_all()
 
-    def _give(self, recorders: Recorders) -> None:
+    def _give(self, core: Hub) -> None:
+        recorders = core.recorders
+        self.detectors: Detectors = core.detectors
         self.exchange = recorders.exchange
         self.websocket = recorders.websocket
         self.onchain = recorders.onchain
@@ -411,7 +418,8 @@ class Telemetry:
     def lend(self, core: Hub) -> None:
         """Speak for ``core``, which somebody else looks after."""
         self.hub = core
-        self._give(core.recorders)
+        self._give(core)
+        self.detectors.start()
 
     def _start(self) -> None:
         settings = self.settings
@@ -431,6 +439,8 @@ class Telemetry:
         with Guard("start"):
             self.hub.recorders.start()
             catalog.telemetry_dropped.watch(self._dropped)
+        with Guard("detectors"):
+            self.detectors.start(directory, self._keeper.submit)
         with Guard("start"):
             self._monitor.start()
             self.hub.on_loop = self._monitor.ensure_beat
@@ -540,6 +550,10 @@ class Telemetry:
             if self._store is not None:
                 self._store.save(rows)
 
+    def _save_last(self) -> None:
+        self._save()
+        self.detectors.save()
+
     def _dropped(self) -> Iterator[tuple[float, Mapping[str, str]]]:
         counts = self.outbox.counts()
         names: dict[Signal, str] = {"traces": "spans", "metrics": "metrics", "logs": "log_records"}
@@ -604,10 +618,11 @@ class Telemetry:
         with Guard("close"):
             if stop.graceful:
                 self.hub.recorders.close()
+        self.detectors.stop()
         if self._keeper.is_me:
-            self._save()
+            self._save_last()
         else:  # a disk that hangs must not hold up the end
-            _wait(self._keeper.submit(self._save), deadline)
+            _wait(self._keeper.submit(self._save_last), deadline)
         # a host's exporter may block there: some of the time is kept for what is in the outbox already
         _wait(self._flusher.submit(self._providers.shutdown), time.monotonic() + 0.7 * (deadline - time.monotonic()))
         self.outbox.close(deadline)

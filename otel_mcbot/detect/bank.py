@@ -188,6 +188,11 @@ class PodDetectors:
         reason = "" if r is not None else f"not a daily return: {_short(daily_return)}"
         return PodReport(self.pod_id, day, r is not None, reason, **results, anomalies=tuple(anomalies))
 
+    def recall(self) -> PodReport:
+        """The last results again; nothing is fed."""
+        results = {name: d.result for name in _NAMES if (d := getattr(self, name)) is not None}
+        return PodReport(self.pod_id, self.last_day, True, "", **results)
+
     def to_dict(self) -> dict[str, Any]:
         """Everything but code: settings, backtest, states."""
         return {
@@ -313,9 +318,15 @@ class DetectorBank:
 
         Args:
             daily_return: simple return of the day, a fraction.
-            day: date, datetime or ISO text; a day that is not after the pod's last is ignored and counted.
+            day: date, datetime or ISO text; a day that is not after the pod's last, or is none, is ignored and
+                counted. None: every call is a day.
         """
-        pod_id, iso = str(pod_id), _iso(day)
+        pod_id = str(pod_id)
+        try:
+            iso = _iso(day)
+        except ValueError:
+            self.ignored += 1
+            return PodReport(pod_id, None, False, f"not a day: {_short(day)}; a date or ISO text is expected")
         with self._lock:
             pod = self._pods.get(pod_id)
             if pod is None:
@@ -331,6 +342,12 @@ class DetectorBank:
                 self.ignored += 1
         self.save()
         return report
+
+    def recall(self, pod_id: str) -> PodReport | None:
+        """A pod's last results again; nothing is fed. None for an unknown pod."""
+        with self._lock:
+            pod = self._pods.get(pod_id)
+            return None if pod is None else pod.recall()
 
     def remove(self, pod_id: str) -> None:
         """Forget a pod."""
@@ -440,10 +457,10 @@ def _iso(day: object) -> str | None:
         return day.date().isoformat()
     if isinstance(day, date):
         return day.isoformat()
-    text = str(day)
-    with contextlib.suppress(ValueError):
-        return datetime.fromisoformat(text).date().isoformat()
-    return text
+    try:
+        return datetime.fromisoformat(str(day)).date().isoformat()
+    except Exception as error:  # also a broken __str__
+        raise ValueError("not a day") from error
 
 
 def _short(value: object) -> str:

@@ -145,6 +145,11 @@ class ConformalRANSACDetector:
         """How many values were no usable return."""
         return self._ignored
 
+    @property
+    def result(self) -> DecayCheckResult:
+        """The last verdict."""
+        return self._last
+
     def reset(self) -> None:
         """Forget the days seen."""
         self._returns.clear()

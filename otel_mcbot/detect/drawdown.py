@@ -172,6 +172,11 @@ class GBMDrawdownMonitor:
         """How many values were no usable return."""
         return self._ignored
 
+    @property
+    def result(self) -> DrawdownCheckResult:
+        """The last verdict."""
+        return self._last
+
     def reset(self) -> None:
         """Forget the days seen; the parameters stay."""
         self._equity = self._peak = 1.0

@@ -139,6 +139,11 @@ class DistributionDriftDetector:
         """How many values were no usable return."""
         return self._ignored
 
+    @property
+    def result(self) -> DriftCheckResult:
+        """The last verdict."""
+        return self._last
+
     def reset(self) -> None:
         """Empty the window; the reference stays."""
         for values in (self._recent, self._sorted, self._below, self._upto):

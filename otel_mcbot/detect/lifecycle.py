@@ -111,6 +111,11 @@ class PodLifecycle:
             self._enter(after)
         return self._result(before, detected=detected, valid=True)
 
+    @property
+    def result(self) -> LifecycleResult:
+        """Where the pod stands, without a new day."""
+        return self._result(self._state, detected=False, valid=True)
+
     def graduate(self) -> None:
         """Incubation -> production; whoever judges a new pod decides."""
         if self._state is LifecycleState.INCUBATION:

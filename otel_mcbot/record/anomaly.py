@@ -45,7 +45,10 @@ class Anomaly:
         level = _level(severity)
         catalog.gbm_severity.set(level, strategy=pod)
         if self._turned("gbm_drawdown", pod, level) and level == 2:
-            message = f"{pod}: drawdown {depth:.1%} for {duration_days:g} days is beyond its bounds"
+            message = (
+                f"{pod}: drawdown {depth:.1%} for {duration_days:g} days is beyond its bounds; "
+                "a strategy review is recommended"
+            )
             self._tell(facts.RiskAlertRaised(level="CRITICAL", message=message, source="gbm_drawdown"))
 
     @_guard
@@ -80,6 +83,12 @@ class Anomaly:
     def on_anomaly(self, detector: str, severity: object, subject: str = "") -> None:
         """Any other detector's state of ``subject`` (a pod, a symbol)."""
         self._turned(detector, subject, _level(severity))
+
+    @_guard
+    def remember(self, detector: str, severity: object, subject: str = "") -> None:
+        """The state before a restart: to find it again is no turn for the worse."""
+        with self._lock:
+            self._levels[detector, subject] = _level(severity)
 
     @_guard
     def forget(self, pod: str) -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import textwrap
 import threading
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -116,6 +116,15 @@ def test_a_day_twice_or_out_of_order_is_ignored_and_said() -> None:
     assert bank.update("ctrend", -0.01, "2026-01-03") == other.update("ctrend", -0.01, "2026-01-03")
 
 
+@pytest.mark.parametrize("day", [12, 1.5, "tomorrow", object(), b"2026-01-01"], ids=lambda day: type(day).__name__)
+def test_what_is_no_day_is_ignored_and_said(day: object) -> None:
+    bank = bank_of(None)
+    report = bank.update("ctrend", 0.01, day)
+    assert not report.accepted
+    assert report.reason.startswith("not a day: ")
+    assert bank.ignored == 1
+
+
 def test_a_day_with_an_unusable_return_may_come_again() -> None:
     bank = bank_of(None)
     assert not bank.update("ctrend", math.nan, "2026-01-02").accepted
@@ -185,9 +194,11 @@ def test_a8_after_a_restart_the_next_result_is_the_same_to_the_bit(path: Path, m
     running = bank_of(None, settings)
     bank_of(path, settings)
     for i, r in enumerate(live):
-        expected = running.update("ctrend", r, i)
+        day = date(2026, 1, 1) + timedelta(days=i)
+        expected = running.update("ctrend", r, day)
+        assert expected.accepted == (not math.isnan(r))
         # every bank lives for one update: all that it knows comes from the file
-        assert DetectorBank(path, settings).update("ctrend", r, i) == expected
+        assert DetectorBank(path, settings).update("ctrend", r, day) == expected
 
 
 def test_kill_9_between_two_updates(path: Path) -> None:
