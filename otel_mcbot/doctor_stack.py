@@ -463,7 +463,7 @@ def _document(status: int, told: Any, who: str, text: str) -> Any:
 
 
 def _ask(found: Mapping[str, Found], name: str, question: Callable[[Web], Any]) -> Any:
-    """The answer, or the trouble as a value; ``None`` of a server that is not there is never asked for."""
+    """The answer; ``None`` when the server is not there to be asked."""
     return question(found[name].web) if _up(found, name) else None
 
 
@@ -544,7 +544,8 @@ def _traces_line(case: Case, trace: float | None, beat: Beat | None, running: bo
         return Line(
             "traces", FAIL, said, "OTEL_TRACES_EXPORTER of the bot; docker compose logs --tail 50 collector tempo"
         )
-    return Line("traces", OK, "none in the last 15 min" + (", and no trade cycle ended" if running else ""))
+    why = ": no trade cycle ended before the last minute" if running else ""
+    return Line("traces", OK, f"none in the last 15 min{why}")
 
 
 def _logs_line(case: Case, log: float | None, beat: Beat | None, running: bool) -> Line:

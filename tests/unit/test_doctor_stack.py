@@ -413,7 +413,7 @@ def test_no_cycle_no_trace(look: Look, double: Double) -> None:
     double.samples[CYCLES] = [({}, 0)]
     lines = look()
     assert not sick(lines)
-    assert "no trade cycle ended" in lines["traces"].found
+    assert "no trade cycle ended before" in lines["traces"].found
 
 
 def test_no_log_line_of_a_bot_that_began_today(look: Look, double: Double) -> None:
