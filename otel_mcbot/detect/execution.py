@@ -207,7 +207,7 @@ def _text(order_id: object) -> str | None:
     return order_id if order_id is None or isinstance(order_id, str) else str(order_id)
 
 
-_MAX_ORDERS = 20_000  # of the hour, kept a track
+_MAX_ORDERS = 1_000  # of the hour, kept a track: a bot that sends more is judged by the last thousand
 _INSTANT = 1e-6  # seconds; a latency of 0 has no logarithm
 
 
