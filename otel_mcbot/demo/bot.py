@@ -10,6 +10,7 @@ import otel_mcbot as mcbot
 
 from .bus import EventBus
 from .chores import Chores
+from .days import BACKTEST, Days
 from .exchange import PaperExchange
 from .feed import Feed
 from .oms import OrderManager
@@ -62,7 +63,10 @@ class Bot:
         self.risk = RiskManager(self.bus)
         self.oms = OrderManager(self.bus, self.exchange, self.portfolio.order_done)
         self.feed = Feed(self.bus, self.exchange, telemetry, plan.bars, interval=plan.interval, seed=plan.seed)
-        self.chores = Chores(self.bus, self.exchange, PodBook(self.portfolio, PODS), telemetry.orchestrator.update)
+        daily = set(plan.symbols.values()) == {"1D"}
+        self.days = Days(self.bus, self.portfolio, PODS, telemetry, backtest=BACKTEST if daily else 0)
+        book = PodBook(self.portfolio, PODS, telemetry.detectors.lifecycle)
+        self.chores = Chores(self.bus, self.exchange, book, telemetry.orchestrator.update)
 
     async def run(self) -> None:
         """Trades until the bars end or SIGTERM or SIGINT comes, then waits for what is on its way."""
@@ -98,4 +102,5 @@ class Bot:
             await self.oms.settled()
             await self.exchange.settled()
             await self.chores.settled()
+            await self.days.settled()
             await self.bus.drained()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .portfolio import Pod, Portfolio
@@ -19,11 +19,16 @@ WARNING, PROBATION = 0.05, 0.15
 
 
 class PodBook:
-    """Equity, returns and state by pod. A return is that of one look to the next: the demo's day is a second."""
+    """Equity, returns and state by pod. A return is that of one look to the next: here the demo's day is a second.
 
-    def __init__(self, portfolio: Portfolio, pods: Sequence[Pod]) -> None:
+    Args:
+        judged: pod id → what the detectors say of its lifecycle, if they know it.
+    """
+
+    def __init__(self, portfolio: Portfolio, pods: Sequence[Pod], judged: Callable[[str], Any]) -> None:
         self.portfolio = portfolio
         self.pods = pods
+        self.judged = judged
         self._equity = {pod.id: pod.capital for pod in pods}
         self._peak = dict(self._equity)
         self._returns = {pod.id: deque[float](maxlen=PERIODS) for pod in pods}
@@ -51,6 +56,9 @@ class PodBook:
         }
 
     def _state(self, pod: Pod, drawdown: float) -> str:
+        judged = self.judged(pod.id)
+        if judged is not None and judged.state != "production":
+            return str(judged.state)
         if drawdown > PROBATION:
             return "probation"
         if drawdown > WARNING:
