@@ -19,7 +19,6 @@ import os
 import sys
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -29,25 +28,11 @@ from typing import Any, Final, Literal, cast
 from urllib.parse import quote
 
 from opentelemetry import _logs, metrics, trace
-from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor, ReadWriteLogRecord
-from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import (
-    MetricExporter,
-    MetricExportResult,
-    MetricReader,
-    MetricsData,
-    PeriodicExportingMetricReader,
-)
-from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
 
 from otel_mcbot import catalog, hub, instruments, semconv
 from otel_mcbot.detectors import Detectors
-from otel_mcbot.export import Intake, Outbox, Signal
+from otel_mcbot.export import Outbox, Signal
 from otel_mcbot.export.limit import OnceAMinute
 from otel_mcbot.facts import ErrorOccurred, Fact
 from otel_mcbot.guard import Guard
@@ -55,6 +40,7 @@ from otel_mcbot.hub import Hub
 from otel_mcbot.identity import Identity, identify
 from otel_mcbot.ledger import REFUSED, Ledger
 from otel_mcbot.logs import Events, LogBridge, install_logs, otel_logger
+from otel_mcbot.providers import Providers
 from otel_mcbot.record import Recorders
 from otel_mcbot.redaction import Redactor
 from otel_mcbot.runtime import ProcessMonitor, ProcessMonitorConfig, StallInfo
@@ -62,7 +48,6 @@ from otel_mcbot.settings import Settings, SettingsError
 from otel_mcbot.shutdown import Ending, Stop
 from otel_mcbot.store import Store
 from otel_mcbot.trace import Lifecycle, Trace, attributes_here
-from otel_mcbot.trace.sampling import KeepProcessor
 from otel_mcbot.worker import Worker
 
 logger = logging.getLogger("otel_mcbot")
@@ -94,201 +79,6 @@ class Stats:
     metric_series: int
 
 
-# -- the SDK ---------------------------------------------------------------------------------------------------------
-
-
-class _Admitted(LogRecordProcessor):
-    """Stands before the batch processor and counts, so that the SDK never drops in silence."""
-
-    def __init__(self, following: LogRecordProcessor, intake: Intake) -> None:
-        self._following = following
-        self._intake = intake
-
-    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
-        if self._intake.admit():
-            self._following.on_emit(log_record)
-
-    def shutdown(self) -> None:
-        self._following.shutdown()
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        return self._following.force_flush(timeout_millis)
-
-
-class _Counted(MetricExporter):
-    """Counts the series of each collection. Cumulative, whatever a variable prefers: Prometheus takes nothing else."""
-
-    def __init__(self, following: MetricExporter) -> None:
-        super().__init__()
-        self._following = following
-        self.series = 0
-
-    def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:
-        self.series = sum(
-            len(metric.data.data_points)
-            for resource in metrics_data.resource_metrics
-            for scope in resource.scope_metrics
-            for metric in scope.metrics
-        )
-        return self._following.export(metrics_data, timeout_millis=timeout_millis, **kwargs)
-
-    def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        return True
-
-    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
-        self._following.shutdown(timeout_millis=timeout_millis, **kwargs)
-
-
-_ours: weakref.WeakSet[object] = weakref.WeakSet()
-"""Providers that this module made, also those of a parent process: never the host's."""
-
-
-class _Providers:
-    """The three providers: handed in, the host's, or ours."""
-
-    def __init__(self, settings: Settings, resource: Resource, outbox: Outbox, given: Sequence[object]) -> None:
-        host = (
-            (trace.get_tracer_provider(), TracerProvider),
-            (metrics.get_meter_provider(), MeterProvider),
-            (_logs.get_logger_provider(), LoggerProvider),
-        )
-        off = outbox.mode == "off"
-        used = [
-            handed or (current if isinstance(current, kind) and current not in _ours and not off else None)
-            for handed, (current, kind) in zip(given, host, strict=True)
-        ]
-        self._settings = settings
-        self._resource = resource
-        self._outbox = outbox
-        self._own: list[TracerProvider | LoggerProvider] = []
-        self._server: Any = None
-        self.reader: PeriodicExportingMetricReader | None = None
-        self.counted: _Counted | None = None
-        self.readers = 1
-        self.viewed = used[1] is None
-        if isinstance(used[0], trace.NoOpTracerProvider):
-            used[0] = None  # its spans have no ids, by which the lifecycle knows its cycles
-            settings = replace(settings, traces_exporter="none")
-        self.meter: Any = used[1] or self._make_meter(export=not off and settings.metrics_exporter == "otlp")
-        self.tracer: Any = used[0] or self._make_tracer(export=not off and settings.traces_exporter == "otlp")
-        self.logger: Any = used[2] or self._make_logger(export=not off and settings.logs_exporter == "otlp")
-        _ours.update(
-            made for made, adopted in zip((self.tracer, self.meter, self.logger), used, strict=True) if not adopted
-        )
-        self._share(used)
-
-    def _make_meter(self, *, export: bool) -> MeterProvider:
-        readers: list[MetricReader] = []
-        if export:
-            self.counted = _Counted(self._outbox.metric_exporter())
-            # no thread of its own: it would go on in a forked child, under its parent's name
-            self.reader = PeriodicExportingMetricReader(self.counted, export_interval_millis=math.inf)
-            readers.append(self.reader)
-        if self._settings.prometheus_port is not None:
-            with Guard("prometheus"):
-                readers.append(self._serve(self._settings.prometheus_host, self._settings.prometheus_port))
-        self.readers = max(1, len(readers))
-        return MeterProvider(readers, self._resource, shutdown_on_exit=False, views=views())
-
-    def _serve(self, host: str, port: int) -> MetricReader:
-        from opentelemetry.exporter.prometheus import PrometheusMetricReader
-        from prometheus_client import CollectorRegistry, start_http_server
-
-        registry = CollectorRegistry()
-        self._server, _ = start_http_server(port, host, registry)
-        return PrometheusMetricReader(scope_info_enabled=False, registry=registry)
-
-    @property
-    def prometheus_port(self) -> int | None:
-        """The port that the pull endpoint got."""
-        return int(self._server.server_port) if self._server is not None else None
-
-    def _make_tracer(self, *, export: bool) -> TracerProvider:
-        # without export a span still has ids of its own: the lifecycle knows its cycles by them
-        provider = TracerProvider(ALWAYS_ON if export else ALWAYS_OFF, self._resource, shutdown_on_exit=False)
-        if export:
-            settings = self._settings
-            batch = BatchSpanProcessor(
-                self._outbox.span_exporter(),
-                max_queue_size=settings.span_queue,
-                schedule_delay_millis=settings.span_delay * 1e3,
-                max_export_batch_size=settings.span_batch,
-                meter_provider=self.meter,
-            )
-            intake = self._outbox.intake("traces", settings.span_queue)
-            provider.add_span_processor(
-                KeepProcessor(batch, ratio=settings.sample_ratio, slow=settings.slow_cycle, admit=intake.admit)
-            )
-        self._own.append(provider)
-        return provider
-
-    def _make_logger(self, *, export: bool) -> Any:
-        if not export:
-            return _logs.NoOpLoggerProvider()
-        settings = self._settings
-        provider = LoggerProvider(self._resource, shutdown_on_exit=False)
-        batch = BatchLogRecordProcessor(
-            self._outbox.log_exporter(),
-            max_queue_size=settings.log_queue,
-            schedule_delay_millis=settings.log_delay * 1e3,
-            max_export_batch_size=settings.log_batch,
-            meter_provider=self.meter,
-        )
-        provider.add_log_record_processor(_Admitted(batch, self._outbox.intake("logs", settings.log_queue)))
-        self._own.append(provider)
-        return provider
-
-    def _share(self, used: Sequence[object]) -> None:
-        """Let other instrumentations of the process join ours, where nobody else's is set."""
-        for mine, adopted, current, share in (
-            (self.tracer, used[0], trace.get_tracer_provider(), trace.set_tracer_provider),
-            (self.meter, used[1], metrics.get_meter_provider(), metrics.set_meter_provider),
-            (self.logger, used[2], _logs.get_logger_provider(), _logs.set_logger_provider),
-        ):
-            unset = type(current).__module__.startswith("opentelemetry.") and ".sdk." not in type(current).__module__
-            if not adopted and unset and self._outbox.mode != "off":
-                share(mine)
-
-    def collect(self) -> None:
-        """Read all instruments and hand the values to the outbox."""
-        if self.reader is not None:
-            self.reader.collect()
-
-    def flush(self) -> None:
-        """Hand everything to the outbox. Blocks on nothing but the host's own exporters."""
-        for provider in (self.tracer, self.logger):
-            if hasattr(provider, "force_flush"):
-                with Guard("flush"):
-                    provider.force_flush()
-        with Guard("flush"):
-            self.collect()
-
-    def shutdown(self) -> None:
-        """:meth:`flush`, and no more after that from ours."""
-        for provider in self._own:
-            with Guard("flush"):
-                provider.shutdown()
-        self.flush()
-        self.stop_serving()
-
-    def stop_serving(self, *, forked: bool = False) -> None:
-        """Close the pull endpoint; in a forked child only its socket, because its thread is not there."""
-        server, self._server = self._server, None
-        if server is not None:
-            with contextlib.suppress(OSError):
-                if not forked:
-                    server.shutdown()
-                server.server_close()
-
-
-def views() -> list[View]:
-    """The views that a meter provider needs: histograms of values below 0, which the SDK has no instrument for."""
-    return [
-        View(instrument_name=row.otel_name, aggregation=ExplicitBucketHistogramAggregation(row.buckets or ()))
-        for row in catalog.signed_histograms()
-    ]
-
-
 def assemble(
     settings: Settings,
     tracer_provider: trace.TracerProvider,
@@ -299,7 +89,7 @@ def assemble(
     readers: int = 1,
     viewed: bool = True,
 ) -> Hub:
-    """Bind the catalog and wire a hub to three providers. ``viewed``: the meter provider has the :func:`views`."""
+    """Bind the catalog and wire a hub to three providers. ``viewed``: the meter provider has our ``views()``."""
     meter = meter_provider.get_meter(semconv.SCOPE_NAME, _version(), semconv.SCHEMA_URL)
     tracer = tracer_provider.get_tracer(semconv.SCOPE_NAME, _version(), semconv.SCHEMA_URL)
     catalog.bind(meter, readers=readers, strict=settings.strict, viewed=viewed)
@@ -379,7 +169,7 @@ class Telemetry:
             self.outbox = _outbox(settings, self.identity)
             undo.callback(self.outbox.close, 0.0)
             with _as_environment(settings):
-                self._providers = _Providers(settings, self.resource, self.outbox, providers)
+                self._providers = Providers(settings, self.resource, self.outbox, providers)
             undo.callback(self._providers.shutdown)
             instruments.dropped.clear()
             self._redactor = Redactor.from_environ(os.environ, settings.headers.values())
@@ -713,7 +503,7 @@ def _as_environment(settings: Settings) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _instrument_asyncio(providers: _Providers) -> None:
+def _instrument_asyncio(providers: Providers) -> None:
     from opentelemetry.instrumentation.asyncio import AsyncioInstrumentor
 
     AsyncioInstrumentor().instrument(tracer_provider=providers.tracer, meter_provider=providers.meter)
