@@ -1,6 +1,6 @@
 """How often each detector cries wolf in a healthy year, how soon it sees a decay: the figures of docs/detectors.md.
 
-    python benchmarks/detect_operating.py [drawdown shift drift decay lifecycle windows] [--paths N] [--csv FILE ...]
+    python benchmarks/detect_operating.py [drawdown shift drift decay lifecycle pod windows] [--paths N] [--csv FILE …]
 
 Without names: everything but ``windows``, which takes files of daily bars or else a sample. The tests run the same
 functions with fewer paths. Where many are needed the detector's formula is applied to all of them at once;
@@ -20,9 +20,11 @@ import numpy as np
 from detect_nulls import MU, NAMES, SIGMA, Array, returns, shocks
 from numpy.lib.stride_tricks import sliding_window_view
 
-from otel_mcbot.detect import decay, drawdown, drift, lifecycle, shift, tools, walk
+from otel_mcbot.detect import decay, drawdown, drift, lifecycle, shift, tools, volatility, walk
 
 YEAR = 365
+SHARE = 0.05 / 4
+"""A detector's part of a pod's usual budget."""
 
 
 # --- drawdown
@@ -63,6 +65,36 @@ def drawdown_calibrated(backtest: Array, live: Array, *, aware: bool = True, con
     limit = -np.expm1(-np.interp(mu / sigma, grid, limits) * sigma)
     depth, _ = depths_and_durations(live)
     return float((depth.max(axis=1) > limit).mean())
+
+
+def drawdown_standardised(backtest: Array, live: Array, confidence: float = 0.95) -> Array:
+    """Whether each path warns as ``GBMDrawdownMonitor.from_returns`` does: at the backtest's volatility."""
+    before, after = standardised(backtest, live)
+    typical = np.sqrt(np.mean(backtest**2, axis=1, keepdims=True))
+    before, after = typical * before, typical * after
+    n, days = before.shape[1], live.shape[1]
+    mu, sigma = before.mean(axis=1), before.std(axis=1, ddof=1)
+    grid = np.linspace((mu / sigma).min() - 1e-6, (mu / sigma).max() + 1e-6, 41)
+    steps = [walk.uncertain_mean(t * SIGMA, SIGMA, "simple", n) for t in grid]
+    limits = [walk.mixture_quantile(confidence, one, days) * one[len(one) // 2][1].scale / SIGMA for one in steps]
+    level = np.concatenate([np.zeros((len(live), 1)), np.cumsum(np.log1p(np.maximum(after, -0.99)), axis=1)], axis=1)
+    fall = (np.maximum.accumulate(level, axis=1) - level)[:, 30:].max(axis=1)
+    return np.asarray(fall > np.interp(mu / sigma, grid, limits) * sigma)
+
+
+def suite(backtest: Array, live: Array, budget: float = 0.05) -> dict[str, float]:
+    """Share of paths on which each detector of a calibrated pod warns, and any of them; ``budget`` is the pod's."""
+    share = budget / 4.0
+    slope, level = decay_scores(backtest, live)
+    h = shift.cusum_threshold(0.25, share, live.shape[1], backtest.shape[1])
+    hits = {
+        "drawdown": drawdown_standardised(backtest, live, 1.0 - share),
+        "drift": ks_hits(backtest, live, drift.line_for_budget(share, drift.YEARLY_LINES)),
+        "decay": (np.minimum(slope, level) < -drift.line_for_budget(share, decay.YEARLY_LINES)).any(axis=0),
+        "lifecycle": np.isfinite(cusum_delay(carefully(backtest, live), 0.25, h)),
+    }
+    anyone = np.logical_or.reduce(list(hits.values()))
+    return {**{name: float(hit.mean()) for name, hit in hits.items()}, "any": float(anyone.mean())}
 
 
 # --- shift of the mean
@@ -187,12 +219,18 @@ def _critical_h(n: int, w: int, level: float) -> int:
     return high
 
 
-def ks_calibrated(backtest: Array, live: Array, line: float = drift.YEARLY_LINES[1][1]) -> float:
-    """Share of paths whose scaled statistic passes ``line`` on some day, on standardised returns."""
+def ks_hits(backtest: Array, live: Array, line: float) -> Array:
+    """Whether each path's scaled statistic passes ``line`` on some day, on standardised returns."""
     before, after = standardised(backtest, live)
     d, sizes = ks_statistics(before, after, lower=True)
     n = before.shape[1]
-    return float((d * np.sqrt(n * sizes / (n + sizes)) > line).any(axis=1).mean())
+    unlike = np.array([volatility.dependence(row) for row in before.tolist()])[:, None]
+    return np.asarray((d * np.sqrt(n * sizes / (n + sizes) / unlike) > line).any(axis=1))
+
+
+def ks_calibrated(backtest: Array, live: Array, line: float = drift.YEARLY_LINES[1][1]) -> float:
+    """Share of paths with such a day."""
+    return float(ks_hits(backtest, live, line).mean())
 
 
 # --- decay
@@ -263,9 +301,11 @@ def jump_hides_decay(random: np.random.Generator, paths: int, day: int | None) -
 # --- lifecycle
 
 
-def retirement(z: Array, driver: str = "cusum", *, backtest: Array | None = None) -> tuple[float, float]:
+def retirement(
+    z: Array, driver: str = "cusum", *, backtest: Array | None = None, budget: float = 0.05
+) -> tuple[float, float]:
     """Share of pods retired within the days given, and their median day (inf when fewer than half are)."""
-    h = shift.cusum_threshold(0.25, 0.05, YEAR)
+    h = shift.cusum_threshold(0.25, budget, YEAR)
     days = []
     for i, path in enumerate(z.tolist()):
         one: shift.ShiftDetector
@@ -273,7 +313,7 @@ def retirement(z: Array, driver: str = "cusum", *, backtest: Array | None = None
             one = shift.CusumDetector(MU, SIGMA, h=h)
         elif driver == "rank":
             assert backtest is not None
-            one = shift.RankShiftDetector(backtest[i].tolist())
+            one = shift.RankShiftDetector(backtest[i].tolist(), budget=budget)
         else:
             one = shift.PageHinkleyDetector()
         pod = lifecycle.PodLifecycle(one)
@@ -341,13 +381,16 @@ def print_drawdown(paths: int) -> None:
         for n in (365, 730):
             before, live = returns(null, random, paths, YEAR, backtest=n)
             blind, aware = drawdown_calibrated(before, live, aware=False), drawdown_calibrated(before, live)
+            standard = drawdown_standardised(before, live).mean()
             print(
                 f"  calibrated, {null:6s} backtest {n}: error of mu ignored {blind:.3f}  taken into account {aware:.3f}"
+                f"  and at the backtest's volatility {standard:.3f}"
             )
     before, live = returns("normal", random, paths, 2 * YEAR, backtest=365)
     for drop, text in ((0.05, "mu -> 0"), (0.1, "mu -> -mu"), (0.2, "-0.2 sigma"), (0.5, "-0.5 sigma")):
         shifted = live[:, :YEAR] - drop * SIGMA
-        print(f"  seen within a year, calibrated, {text}: {drawdown_calibrated(before, shifted):.2f}")
+        plain, standard = drawdown_calibrated(before, shifted), drawdown_standardised(before, shifted).mean()
+        print(f"  seen within a year, calibrated, {text}: {plain:.2f}, at the backtest's volatility {standard:.2f}")
 
 
 def print_shift(paths: int) -> None:
@@ -434,11 +477,28 @@ def print_decay(paths: int) -> None:
 def print_lifecycle(paths: int) -> None:
     random = np.random.default_rng(5)
     print("\nLIFECYCLE  share of pods retired within a year (median day)")
-    for driver in ("cusum", "rank", "page_hinkley"):
+    for driver, budget in (("cusum", 0.05), ("cusum", SHARE), ("rank", 0.05), ("rank", SHARE), ("page_hinkley", 0.05)):
         for drop in (0.0, 0.1, 0.2, 0.3, 0.5):
             before, live = returns("normal", random, paths, YEAR, drop=drop, backtest=365)
-            share, day = retirement(live, driver, backtest=before)
-            print(f"  {driver:12s} drop {drop}: {share:.4f} ({day:.0f})")
+            share, day = retirement(live, driver, backtest=before, budget=budget)
+            print(f"  {driver:12s} budget {budget:.2%} drop {drop}: {share:.4f} ({day:.0f})")
+
+
+def print_pod(paths: int) -> None:
+    random = np.random.default_rng(6)
+    print("\nPOD  share of years in which each calibrated detector warns, and any of them; budget 5 % for all")
+
+    def line(found: dict[str, float]) -> str:
+        return "  ".join(f"{name} {share:.3f}" for name, share in found.items())
+
+    for null in NAMES:
+        for n in (365, 730):
+            before, live = returns(null, random, paths, YEAR, backtest=n)
+            print(f"  healthy, {null:6s} backtest {n}: {line(suite(before, live))}")
+    for budget in (0.05, 0.20):
+        for drop in (0.05, 0.1, 0.2, 0.5):
+            before, live = returns("normal", random, paths, YEAR, drop=drop, backtest=365)
+            print(f"  budget {budget:.0%}, drop {drop} sigma a day: {line(suite(before, live, budget))}")
 
 
 def sample() -> list[float]:
@@ -461,7 +521,7 @@ def print_windows(files: list[Path]) -> None:
 
 
 def main() -> int:
-    parts = ("drawdown", "shift", "drift", "decay", "lifecycle", "windows")
+    parts = ("drawdown", "shift", "drift", "decay", "lifecycle", "pod", "windows")
     parser = argparse.ArgumentParser(description="Operating characteristics of the detectors.")
     parser.add_argument("parts", nargs="*", help=", ".join(parts))
     parser.add_argument("--paths", type=int, default=4000)
@@ -482,6 +542,7 @@ def main() -> int:
                 "drift": print_drift,
                 "decay": print_decay,
                 "lifecycle": print_lifecycle,
+                "pod": print_pod,
             }[name](options.paths)
         print(f"  [{time.perf_counter() - started:.0f} s]")
     return 0

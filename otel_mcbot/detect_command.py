@@ -74,7 +74,11 @@ _csv = click.Path(path_type=Path)
 _column = click.option("--column", metavar="NAME", help="The column of returns. Default: return, returns, r …")
 _strategy = click.option("--strategy", metavar="NAME", help="The one meant, where the file holds several.")
 _budget = click.option(
-    "--budget", type=Number(0.01, 0.2), default=0.05, show_default=True, help="Share of healthy years with an alarm."
+    "--budget",
+    type=Number(0.01, 0.2),
+    default=0.05,
+    show_default=True,
+    help="Share of healthy years with an alarm of any calibrated detector.",
 )
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 
@@ -201,9 +205,9 @@ def calibrate(
         f"{backtest}: {found.days} days, mean {found.mu:+.4%} and standard deviation {found.sigma:.3%} a day, "
         f"annual Sharpe ratio {found.sharpe:.2f}"
     )
-    table = _table(f"A healthy year stays within (with {1 - budget:.0%})", "", "depth", "duration, days")
+    table = _table(f"A healthy year stays within, with {1 - found.share:.2%}", "", "depth", "duration, days")
     table.add_row("if the mean were known exactly", f"{found.known.depth:.1%}", str(found.known.duration))
-    table.add_row("allowing for its error", f"{found.aware.depth:.1%}", str(found.aware.duration))
+    table.add_row("allowing for its error, at this volatility", f"{found.aware.depth:.1%}", str(found.aware.duration))
     _show(table)
     table = _table(f"False alarms in {paths} healthy years", "mode", "detector", "years with one", "alarms a year")
     for alarm in found.false_alarms:

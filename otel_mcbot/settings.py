@@ -393,7 +393,7 @@ class Settings:
     detector_budget: float = _setting(
         "MCBOT_DETECTOR_BUDGET",
         _number(0.01, 0.2),
-        "Share of a healthy pod's years with an alarm of calibrated detectors.",
+        "Share of a healthy pod's years with an alarm of any calibrated detector.",
         0.05,
     )
     detector_driver: str | None = _setting(

@@ -29,11 +29,13 @@ from otel_mcbot.detect.severity import Mode, Severity, check_mode
 from otel_mcbot.detect.shift import CusumDetector, PageHinkleyDetector, RankShiftDetector, ShiftDetector
 from otel_mcbot.detect.volatility import WARM_UP
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the state file. A file of another version is set aside, not guessed at."""
 
 Driver = Literal["page_hinkley", "cusum", "rank"]
 Name = Literal["drawdown", "drift", "decay", "lifecycle"]
+
+_NAMES: tuple[Name, ...] = ("drawdown", "drift", "decay", "lifecycle")
 
 _log = logging.getLogger("otel_mcbot.detect")
 
@@ -45,7 +47,8 @@ class BankSettings:
     Attributes:
         mode: of drawdown, drift and decay.
         driver: what moves a pod's state; None: Page-Hinkley in default mode, the CUSUM in calibrated mode.
-        budget, critical_budget: share of healthy years in which a calibrated detector may warn, and be critical.
+        budget, critical_budget: share of healthy years in which any calibrated detector of a pod may warn, and be
+            critical. Each of the four has a quarter of it: that holds however much they agree.
         min_returns: backtest returns that a pod needs, default 30.
         warning_days, grace_days: see ``PodLifecycle``.
     """
@@ -66,6 +69,16 @@ class BankSettings:
             raise ValueError("0.01 <= critical_budget <= budget <= 0.20 must hold")
         if min(self.min_returns, self.warning_days, self.grace_days) < 2:
             raise ValueError("min_returns, warning_days and grace_days must be at least 2")
+
+    @property
+    def share(self) -> float:
+        """One detector's part of the budget."""
+        return self.budget / len(_NAMES)
+
+    @property
+    def critical_share(self) -> float:
+        """One detector's part of the critical budget."""
+        return self.critical_budget / len(_NAMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,21 +154,19 @@ class PodDetectors:
         self.decay: ConformalRANSACDetector | None = None
         s = self.settings
         if self.reference:
-            mu, sigma = GBMDrawdownMonitor.estimate_params(self.reference)
-            self.drawdown = GBMDrawdownMonitor(
-                mu,
-                sigma,
-                confidence=1.0 - s.budget if s.mode == "calibrated" else 0.95,
-                critical_confidence=1.0 - s.critical_budget if s.mode == "calibrated" else 0.99,
-                mode=s.mode,
-                backtest_days=len(self.reference) if s.mode == "calibrated" else None,
+            self.drawdown = (
+                GBMDrawdownMonitor.from_returns(
+                    self.reference, 1.0 - s.share, critical_confidence=1.0 - s.critical_share
+                )
+                if s.mode == "calibrated"
+                else GBMDrawdownMonitor(*GBMDrawdownMonitor.estimate_params(self.reference))
             )
             self.drift = DistributionDriftDetector(
-                self.reference, mode=s.mode, budget=s.budget, critical_budget=s.critical_budget
+                self.reference, mode=s.mode, budget=s.share, critical_budget=s.critical_share
             )
         if self.reference or s.mode == "default":
             self.decay = ConformalRANSACDetector(
-                mode=s.mode, reference_returns=self.reference, budget=s.budget, critical_budget=s.critical_budget
+                mode=s.mode, reference_returns=self.reference, budget=s.share, critical_budget=s.critical_share
             )
         self.lifecycle = PodLifecycle(self._driver(), warning_days=s.warning_days, grace_days=s.grace_days)
         self.last_day: str | None = None
@@ -219,9 +230,9 @@ class PodDetectors:
     def _driver(self) -> ShiftDetector:
         wanted = self.settings.driver or ("cusum" if self.settings.mode == "calibrated" else "page_hinkley")
         if wanted == "cusum" and len(self.reference) > WARM_UP:
-            return CusumDetector.from_returns(self.reference, budget=self.settings.budget)
+            return CusumDetector.from_returns(self.reference, budget=self.settings.share)
         if wanted != "page_hinkley" and len(self.reference) >= 30:
-            return RankShiftDetector(self.reference, budget=self.settings.budget)
+            return RankShiftDetector(self.reference, budget=self.settings.share)
         return PageHinkleyDetector()
 
 
@@ -430,9 +441,6 @@ class DetectorBank:
             self._said.add(key)
             self.notices.append(text)
             _log.warning("%s", text)
-
-
-_NAMES: tuple[Name, ...] = ("drawdown", "drift", "decay", "lifecycle")
 
 
 def _carry_over(old: PodDetectors, new: PodDetectors) -> None:

@@ -22,11 +22,15 @@ BLOCK = 20
 """Mean length of a block in days."""
 
 DETECTORS = ("drawdown", "drift", "decay", "lifecycle")
+ANY = "any"
+"""Beside the detectors' names: all of them together."""
+
+_COLUMNS = (*DETECTORS, ANY)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How far a healthy strategy goes.
+    """How far a healthy strategy goes, with a given confidence.
 
     Attributes:
         depth: maximum drawdown, a fraction of the peak.
@@ -75,7 +79,9 @@ class Calibration:
 
     Attributes:
         days, mu, sigma: of the backtest. sharpe: mu / sigma x sqrt(365).
-        known: limits for a year if ``mu`` were exact. aware: the same, allowing for its error.
+        budget: of the pod; ``share`` is each detector's part.
+        known: limits for a year, passed with probability ``share`` if ``mu`` were exact. aware: the same, allowing for
+            its error, at the backtest's volatility: what the drawdown detector compares with.
         lines: thresholds by name: drift and decay in standard errors, cusum in sigmas, rank in powers of ten.
         warnings: what is odd about the input.
     """
@@ -85,6 +91,7 @@ class Calibration:
     sigma: float
     sharpe: float
     budget: float
+    share: float
     horizon: int
     paths: int
     known: Limits
@@ -111,7 +118,7 @@ def calibrate(
 
     Args:
         returns: simple daily returns, fractions, in order; more than 60 of them not 0.
-        budget, critical_budget: share of healthy years in which a detector may warn and be critical, 0.01 to 0.20.
+        budget, critical_budget: share of healthy years in which any of the four may warn and be critical, 0.01 to 0.20.
         drops: decays to time, in standard deviations a day.
         paths: years simulated for each figure; 100 take about a minute. 0: limits only.
         progress: called with the share done, 0 to 1.
@@ -129,42 +136,36 @@ def calibrate(
     if sigma <= MIN_SIGMA:
         raise DetectInputError(source, None, "the returns are constant")
     n = len(usable)
-    rank = shift.RankShiftDetector(usable, budget=budget, horizon=horizon)
+    calibrated = BankSettings(mode="calibrated", budget=budget, critical_budget=critical_budget)
+    share, critical = calibrated.share, calibrated.critical_share
     lines = {
-        "drift": drift.line_for_budget(budget, drift.YEARLY_LINES),
-        "drift_critical": drift.line_for_budget(critical_budget, drift.YEARLY_LINES),
-        "decay": drift.line_for_budget(budget, decay.YEARLY_LINES),
-        "decay_critical": drift.line_for_budget(critical_budget, decay.YEARLY_LINES),
-        "cusum": shift.cusum_threshold(0.25, budget, horizon, n),
-        "rank": rank.threshold,
+        "drift": drift.line_for_budget(share, drift.YEARLY_LINES),
+        "drift_critical": drift.line_for_budget(critical, drift.YEARLY_LINES),
+        "decay": drift.line_for_budget(share, decay.YEARLY_LINES),
+        "decay_critical": drift.line_for_budget(critical, decay.YEARLY_LINES),
+        "cusum": shift.cusum_threshold(0.25, share, horizon, n),
+        "rank": shift.RankShiftDetector(usable, budget=share, horizon=horizon).threshold,
     }
     warnings = []
     if n < DAYS_A_YEAR:
         warnings.append(f"{n} days say little about a mean: limits are wide, decay is seen late")
     simulation = _Simulation(usable, sigma, random.Random(seed), progress, paths * (2 + len(drops)))
     alarms: list[FalseAlarms] = []
-    for mode in ("default", "calibrated"):
-        settings = BankSettings(mode=mode, budget=budget, critical_budget=critical_budget)
+    for settings in (BankSettings(), calibrated):
         alarms += simulation.false_alarms(settings, paths, horizon)
-    detections = [
-        found
-        for drop in drops
-        for found in simulation.detections(
-            BankSettings(mode="calibrated", budget=budget, critical_budget=critical_budget), drop, paths, horizon
-        )
-    ]
+    detections = [found for drop in drops for found in simulation.detections(calibrated, drop, paths, horizon)]
     return Calibration(
         days=n,
         mu=mu,
         sigma=sigma,
         sharpe=mu / sigma * math.sqrt(DAYS_A_YEAR),
         budget=budget,
+        share=share,
         horizon=horizon,
         paths=paths,
-        known=_limits(GBMDrawdownMonitor(mu, sigma, 1.0 - budget, critical_confidence=1.0 - critical_budget), horizon),
+        known=_limits(GBMDrawdownMonitor(mu, sigma, 1.0 - share, critical_confidence=1.0 - critical), horizon),
         aware=_limits(
-            GBMDrawdownMonitor(mu, sigma, 1.0 - budget, critical_confidence=1.0 - critical_budget, backtest_days=n),
-            horizon,
+            GBMDrawdownMonitor.from_returns(usable, 1.0 - share, critical_confidence=1.0 - critical), horizon
         ),
         lines=lines,
         false_alarms=tuple(alarms),
@@ -199,35 +200,35 @@ class _Simulation:
         self._progress, self._total, self._done = progress, total, 0
 
     def false_alarms(self, settings: BankSettings, paths: int, horizon: int) -> list[FalseAlarms]:
-        starts: dict[str, list[int]] = {name: [] for name in DETECTORS}
+        starts: dict[str, list[int]] = {name: [] for name in _COLUMNS}
         for _ in range(paths):
             firsts = self._year(settings, 0.0, horizon)
-            for name in DETECTORS:
+            for name in _COLUMNS:
                 starts[name].append(len(firsts[name]))
         out = []
-        for name in DETECTORS if paths else ():
+        for name in _COLUMNS if paths else ():
             share = sum(count > 0 for count in starts[name]) / paths
             error = math.sqrt(max(share * (1.0 - share), 1.0 / paths) / paths)
             out.append(FalseAlarms(name, settings.mode, share, error, sum(starts[name]) / paths))
         return out
 
     def detections(self, settings: BankSettings, drop: float, paths: int, horizon: int) -> list[Detection]:
-        delays: dict[str, list[int]] = {name: [] for name in DETECTORS}
+        delays: dict[str, list[int]] = {name: [] for name in _COLUMNS}
         for _ in range(paths):
             for name, days in self._year(settings, drop, horizon).items():
                 delays[name] += days[:1]
         out = []
-        for name in DETECTORS if paths else ():
+        for name in _COLUMNS if paths else ():
             seen = sorted(delays[name])
             median = seen[(paths - 1) // 2] if len(seen) > (paths - 1) // 2 else None
             out.append(Detection(name, drop, len(seen) / paths, median))
         return out
 
     def _year(self, settings: BankSettings, drop: float, horizon: int) -> dict[str, list[int]]:
-        """The days on which each detector left NORMAL, on one drawn year after one drawn backtest."""
+        """The days on which each detector (and any) left NORMAL, on one drawn year after one drawn backtest."""
         before = resample(self._returns, len(self._returns), self._generator)
         live = resample(self._returns, horizon, self._generator)
-        out: dict[str, list[int]] = {name: [] for name in DETECTORS}
+        out: dict[str, list[int]] = {name: [] for name in _COLUMNS}
         try:
             pod = PodDetectors("simulated", before, settings)
         except ValueError:  # a draw with next to no trading days
@@ -236,6 +237,7 @@ class _Simulation:
             for anomaly in pod.update(r - drop * self._unit if r != 0.0 else r).anomalies:
                 if anomaly.previous.level == 0:
                     out[anomaly.detector].append(day)
+                    out[ANY].append(day)
         self._done += 1
         if self._progress is not None:
             self._progress(self._done / self._total)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-YEARLY_LINES = ((0.20, 2.00), (0.05, 2.70), (0.01, 3.40))
+YEARLY_LINES = ((0.20, 2.00), (0.05, 2.70), (0.01, 3.40), (0.0025, 3.90))
 """Budget (share of healthy years in which either leg alarms) and line for the two z-scores.
 
 The highest of three null models, backtests of 365 and 730 days, judged daily for a year:

@@ -15,10 +15,12 @@ from otel_mcbot.detect import walk
 from otel_mcbot.detect.inputs import clean
 from otel_mcbot.detect.inputs import daily_return as usable_return
 from otel_mcbot.detect.severity import DAYS_A_YEAR, Mode, Severity, check_mode, from_legs
+from otel_mcbot.detect.volatility import WARM_UP, Standardiser
 
 MIN_SIGMA = 1e-12
 """Below this a backtest has no volatility and no law can be made of it."""
 
+_DEEPEST = -0.99  # a standardised day can be worth more than all there is, which has no logarithm
 _FLAT = 1e-12  # equity this close to its peak, relatively, is at the peak
 
 
@@ -27,7 +29,9 @@ class DrawdownCheckResult:
     """One day's verdict. Depths are fractions of the peak (0 to 1), durations days since the last high.
 
     Attributes:
-        expected_max_depth: the limit for the depth; 0.0 before ``ready``.
+        standard_depth: what is compared with the limit: the drawdown at the backtest's volatility where the monitor
+            knows it (``GBMDrawdownMonitor.from_returns``), else ``current_depth``.
+        expected_max_depth: the limit for it; 0.0 before ``ready``.
         expected_max_duration: the limit for the duration; 0 before ``ready``.
         n_days: usable returns seen.
         ready: enough days for a verdict; before that, severity is NORMAL and no gauge should be recorded.
@@ -46,6 +50,7 @@ class DrawdownCheckResult:
     ready: bool
     valid: bool
     message: str
+    standard_depth: float
 
 
 class GBMDrawdownMonitor:
@@ -107,7 +112,42 @@ class GBMDrawdownMonitor:
         if self.mode == "calibrated":
             self._limit_h, self._limit_days = self._solve(confidence, horizon), self._durations.limit(horizon)
             self._critical_depth = self._fraction(self._solve(critical_confidence, horizon))
+        self._standardiser: Standardiser | None = None
+        self._typical = 0.0  # what a standardised return of 1 is worth: a trading day of the backtest
+        self._start()
+
+    @classmethod
+    def from_returns(
+        cls, returns: Iterable[object], confidence: float = 0.95, *, critical_confidence: float = 0.99
+    ) -> GBMDrawdownMonitor:
+        """A calibrated monitor that asks how deep the drawdown would be had volatility stayed the backtest's.
+
+        Every return is divided by the volatility of the days before it, so that a wild season is no decay and a calm
+        one hides none; days without a position (exactly 0) are no steps, and the limit is that of 365 others. The
+        error of the mean counts. A backtest of 60 trading days or fewer gives a plain calibrated monitor.
+        """
+        usable = clean(returns)
+        if sum(r != 0.0 for r in usable) > WARM_UP:
+            standardiser = Standardiser(usable)
+            typical = math.sqrt(math.fsum(r * r for r in usable) / sum(r != 0.0 for r in usable))
+            steps = [typical * z for z in standardiser.standardised]
+        else:
+            standardiser, typical, steps = None, 0.0, usable
+        mu, sigma = cls.estimate_params(steps)
+        monitor = cls(
+            max(mu, -0.5),
+            sigma,
+            confidence,
+            mode="calibrated",
+            backtest_days=max(2, len(steps)),
+            critical_confidence=critical_confidence,
+        )
+        monitor._standardiser, monitor._typical = standardiser, typical
+        return monitor
+
+    def _start(self) -> None:
         self._equity = self._peak = 1.0
+        self._level = 0.0  # log of the equity at the backtest's volatility, below its own peak
         self._n = self._high_day = self._ignored = 0
         self._last = self._judge()
 
@@ -159,6 +199,9 @@ class GBMDrawdownMonitor:
         if self._equity >= self._peak * (1.0 - _FLAT):
             self._high_day = self._n
         self._peak = max(self._peak, self._equity)
+        if self._standardiser is not None and r != 0.0:
+            step = self._typical * self._standardiser.push(r)
+            self._level = min(0.0, self._level + math.log1p(max(step, _DEEPEST)))
         if self._peak > 1e150:  # only the ratio matters; percentages fed as fractions must not overflow
             self._equity, self._peak = (self._equity / self._peak if math.isfinite(self._equity) else 1.0), 1.0
         if self.mode == "default" and self._n >= self._min_days:
@@ -179,9 +222,7 @@ class GBMDrawdownMonitor:
 
     def reset(self) -> None:
         """Forget the days seen; the parameters stay."""
-        self._equity = self._peak = 1.0
-        self._n = self._high_day = self._ignored = 0
-        self._last = self._judge()
+        self._start()
 
     def to_dict(self) -> dict[str, Any]:
         """What was seen, for JSON; the parameters are not in it."""
@@ -193,6 +234,8 @@ class GBMDrawdownMonitor:
             "ignored": self._ignored,
             "limit_h": self._limit_h,
             "limit_days": self._limit_days,
+            "level": self._level,
+            "variance": self._standardiser.variance if self._standardiser else None,
         }
 
     def restore_from_dict(self, state: Mapping[str, Any]) -> None:
@@ -203,9 +246,12 @@ class GBMDrawdownMonitor:
         """
         equity, peak = float(state["equity"]), float(state["peak"])
         n, high_day, ignored = int(state["n"]), int(state["high_day"]), int(state["ignored"])
-        limit_h, limit_days = state["limit_h"], int(state["limit_days"])
-        if not (0.0 <= equity <= peak < math.inf and peak > 0.0 and 0 <= high_day <= n):
+        limit_h, limit_days, level = state["limit_h"], int(state["limit_days"]), float(state["level"])
+        if not (0.0 <= equity <= peak < math.inf and peak > 0.0 and 0 <= high_day <= n and level <= 0.0):
             raise ValueError("not the state of a drawdown monitor")
+        if self._standardiser:
+            self._standardiser.variance = float(state["variance"])
+        self._level = level
         if self.mode == "default":  # in calibrated mode the limits follow from the parameters
             self._limit_h, self._limit_days = (None if limit_h is None else float(limit_h)), limit_days
         self._equity, self._peak, self._n, self._high_day, self._ignored = equity, peak, n, high_day, ignored
@@ -221,18 +267,22 @@ class GBMDrawdownMonitor:
         depth = min(1.0, max(0.0, 1.0 - self._equity / self._peak))
         duration = self._n - self._high_day
         if self._n < self._min_days or self._limit_h is None:
-            return DrawdownCheckResult(Severity.NORMAL, depth, duration, 0.0, 0, False, False, self._n, False, True, "")
+            return DrawdownCheckResult(
+                Severity.NORMAL, depth, duration, 0.0, 0, False, False, self._n, False, True, "", depth
+            )
         depth_limit, duration_limit = self._fraction(self._limit_h), self._limit_days
-        deep, long = depth > depth_limit, duration > duration_limit
-        severity = from_legs(deep, depth > self._critical_depth if self.mode == "calibrated" else long)
+        standard = -math.expm1(self._level) if self._standardiser else depth
+        deep, long = standard > depth_limit, duration > duration_limit
+        severity = from_legs(deep, standard > self._critical_depth if self.mode == "calibrated" else long)
         message = ""
         if severity is not Severity.NORMAL:
+            measured = f"{standard:.1%} at the backtest's volatility, " if self._standardiser else ""
             message = (
-                f"Drawdown {depth:.1%} (limit {depth_limit:.1%}) for {duration} days (limit {duration_limit}) "
-                f"after {self._n} days"
+                f"Drawdown {depth:.1%} ({measured}limit {depth_limit:.1%}) "
+                f"for {duration} days (limit {duration_limit}) after {self._n} days"
             )
             if severity is Severity.CRITICAL:
                 message += "; a strategy review is recommended"
         return DrawdownCheckResult(
-            severity, depth, duration, depth_limit, duration_limit, deep, long, self._n, True, True, message
+            severity, depth, duration, depth_limit, duration_limit, deep, long, self._n, True, True, message, standard
         )

@@ -19,12 +19,12 @@ from typing import Any
 from otel_mcbot.detect.inputs import clean
 from otel_mcbot.detect.inputs import daily_return as usable_return
 from otel_mcbot.detect.severity import Mode, Severity, check_mode
-from otel_mcbot.detect.volatility import WARM_UP, Standardiser
+from otel_mcbot.detect.volatility import WARM_UP, Standardiser, dependence
 
 MESSAGE = "Return distribution has shifted significantly"
 """The words of the alert."""
 
-YEARLY_LINES = ((0.20, 1.61), (0.05, 1.88), (0.01, 2.11))
+YEARLY_LINES = ((0.20, 1.59), (0.05, 1.85), (0.01, 2.09), (0.0025, 2.28))
 """Budget (share of healthy years with an alarm) and line for ``scaled_statistic`` on standardised returns.
 
 The highest of three null models (normal, Student t4, GARCH(.08, .90) with t6), backtests of 365 and 730 days, judged
@@ -47,7 +47,8 @@ class DriftCheckResult:
         recent_n: returns in the window.
         drifted: severity is above NORMAL.
         scaled_statistic: what calibrated mode judges: the largest excess of the window's distribution function over the
-            reference's (returns are lower now), times sqrt(N w / (N + w)).
+            reference's (returns are lower now), times sqrt(N w / (N + w)), over the root of the reference's
+            ``dependence``.
         tie_fraction: share of the window that repeats another of its days (flat days make the test timid).
         ready: enough samples for a verdict; before that, keep the gauge as it was.
         valid: this call's return was usable; if not, the numbers are those of the last usable one.
@@ -72,9 +73,9 @@ class DistributionDriftDetector:
     mode ``default``: p below ``p_value_warning`` is a WARNING, below ``p_value_critical`` CRITICAL. A healthy strategy
     is reported in most years: windows overlap and are tested daily.
     mode ``calibrated``: both samples are divided by their own recent volatility, days without a position (exactly 0)
-    are left out, and only a shift to lower returns counts. WARNING and CRITICAL are passed by the shares ``budget`` and
-    ``critical_budget`` of healthy years. Not seen: a pure change of volatility, of the share of days in the market, or
-    a shift for the better.
+    are left out, only a shift to lower returns counts, and it counts less where neighbouring days of the backtest are
+    alike. WARNING and CRITICAL are passed by the shares ``budget`` and ``critical_budget`` of healthy years. Not seen:
+    a pure change of volatility, of the share of days in the market, or a shift for the better.
 
     Args:
         reference_returns: backtest returns, fractions; unusable ones are left out.
@@ -113,6 +114,7 @@ class DistributionDriftDetector:
             reference = [r for r in reference if r != 0.0]
             self._standardiser = Standardiser(reference) if len(reference) > WARM_UP else None
             reference = self._standardiser.standardised if self._standardiser else []
+        self._dependence = dependence(reference) if self._standardiser else 1.0
         self._reference = sorted(reference)
         self._recent: deque[float] = deque()
         self._sorted: list[float] = []  # the window in order, and of each value:
@@ -194,7 +196,7 @@ class DistributionDriftDetector:
         h, worse = statistic(self._below, self._upto, n)
         p = p_value(h, n, w)
         d = h / (n * w)
-        scaled = worse / (n * w) * math.sqrt(n * w / (n + w))
+        scaled = worse / (n * w) * math.sqrt(n * w / (n + w) / self._dependence)
         if self.mode == "calibrated":
             critical, warning = scaled > self._critical_line, scaled > self._line
         else:
@@ -260,7 +262,7 @@ def p_value(h: int, n: int, w: int) -> float:
 
 
 def line_for_budget(budget: float, lines: tuple[tuple[float, float], ...]) -> float:
-    """The line for a yearly false-alarm ``budget`` (0.01 to 0.20), straight in the logarithm between measured points.
+    """The line for a yearly false-alarm ``budget`` (0.0025 to 0.20), straight in the logarithm between measured points.
 
     Raises:
         ValueError: a budget outside what was measured.

@@ -32,7 +32,7 @@ class ShiftDetector(Protocol):
         """True: ``restart`` is meaningful, and a second alarm after it is new evidence."""
         ...
 
-    def update(self, daily_return: object) -> bool:
+    def update(self, daily_return: object, /) -> bool:
         """Take one return; True when the score is beyond the threshold. Never raises."""
         ...
 

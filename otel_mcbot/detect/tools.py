@@ -136,7 +136,7 @@ def run_csv(
     Args:
         path: see ``read_returns``.
         backtest_days: the first returns, which the detectors are made of.
-        budget: of calibrated mode.
+        budget: of calibrated mode: the share of healthy years with an alarm of any detector.
 
     Raises:
         DetectInputError: a file that cannot be used.
@@ -218,7 +218,7 @@ def alarm_windows(
 ) -> WindowReport:
     """Every ``step`` days: make the detectors of ``backtest_days``, live through ``live_days``, note who alarms."""
     starts = range(0, len(returns) - backtest_days - live_days + 1, step)
-    hits = {mode: dict.fromkeys((*DETECTORS, "any"), 0) for mode in modes}
+    hits: dict[Mode, dict[str, int]] = {mode: dict.fromkeys((*DETECTORS, "any"), 0) for mode in modes}
     for done, start in enumerate(starts, 1):
         middle = start + backtest_days
         for mode in modes:

@@ -10,6 +10,7 @@ from scipy.stats import ks_2samp
 
 from otel_mcbot.detect import DistributionDriftDetector, Severity
 from otel_mcbot.detect.drift import YEARLY_LINES, line_for_budget, p_value
+from otel_mcbot.detect.volatility import dependence
 
 
 def normal(count: int, seed: int, mean: float = 0.001) -> list[float]:
@@ -113,9 +114,9 @@ def test_calibrated_sees_lower_returns_not_better_ones_nor_a_wilder_market() -> 
 
 
 def test_budgets_between_the_measured_ones() -> None:
-    lines = [line_for_budget(b, YEARLY_LINES) for b in (0.20, 0.10, 0.05, 0.02, 0.01)]
+    lines = [line_for_budget(b, YEARLY_LINES) for b in (0.20, 0.10, 0.05, 0.02, 0.01, 0.0025)]
     assert lines == sorted(lines)
-    assert (lines[0], lines[2], lines[4]) == tuple(line for _, line in YEARLY_LINES)
+    assert (lines[0], lines[2], lines[4], lines[5]) == tuple(line for _, line in YEARLY_LINES)
     for budget in (0.5, 0.001, math.nan):
         with pytest.raises(ValueError, match="budget"):
             line_for_budget(budget, YEARLY_LINES)
@@ -130,6 +131,18 @@ def test_junk_changes_nothing_but_a_counter(mode: str) -> None:
         one.update(None)
         assert one.update(r) == other.update(r)
     assert one.ignored == 160
+
+
+def test_dependence_is_1_for_independent_days_and_grows_where_neighbours_are_alike() -> None:
+    generator = random.Random(5)
+    for alike, low, high in ((0.0, 1.0, 1.2), (0.3, 1.4, 2.2), (-0.3, 1.0, 1.0)):
+        x, series = 0.0, []
+        for _ in range(3000):
+            x = alike * x + generator.gauss(0.0, 1.0)
+            series.append(x)
+        assert low <= dependence(series) <= high
+        assert dependence([1e9 * x**3 for x in series]) == pytest.approx(dependence(series))  # ranks alone count
+    assert dependence([1.0, 2.0]) == 1.0
 
 
 @pytest.mark.parametrize("reference", [[], [0.01] * 400, [math.nan] * 100], ids=["empty", "constant", "nan"])

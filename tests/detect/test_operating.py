@@ -17,6 +17,7 @@ from detect_operating import (
     decay_scores,
     drawdown_calibrated,
     drawdown_default,
+    drawdown_standardised,
     jump_hides_decay,
     ks_calibrated,
     ks_default,
@@ -28,6 +29,7 @@ from detect_operating import (
     standard,
     standardised,
     strategies,
+    suite,
 )
 
 from otel_mcbot.detect import (
@@ -39,6 +41,7 @@ from otel_mcbot.detect import (
 )
 from otel_mcbot.detect.shift import cusum_threshold
 from otel_mcbot.detect.tools import alarm_windows
+from otel_mcbot.detect.volatility import dependence
 
 
 def generator(seed: int) -> np.random.Generator:
@@ -64,6 +67,16 @@ def test_drawdown_formula_is_the_monitor() -> None:
     assert drawdown_calibrated(before, live) == pytest.approx(hits / 40)
 
 
+def test_standardised_drawdown_formula_is_the_monitor() -> None:
+    before, live = returns("garch", generator(5), 40, YEAR, drop=0.2, backtest=200)
+    hits = []
+    for backtest, row in zip(before.tolist(), live.tolist(), strict=True):
+        monitor = GBMDrawdownMonitor.from_returns(backtest)
+        hits.append(any(monitor.update(r).severity.level > 0 for r in row))
+    assert 0 < sum(hits) < 40
+    assert drawdown_standardised(before, live).tolist() == hits
+
+
 def test_shift_formulas_are_the_detectors() -> None:
     before, live = returns("t4", generator(2), 8, 300, drop=0.3, backtest=365)
     h = cusum_threshold(0.25, 0.05, YEAR, 365)
@@ -86,6 +99,8 @@ def test_shift_formulas_are_the_detectors() -> None:
 
 def test_drift_formula_is_the_detector() -> None:
     before, live = returns("garch", generator(3), 3, 120, backtest=365)
+    unlike = [dependence(row) for row in standardised(before, live)[0].tolist()]
+    assert max(unlike) > 1.0
     d, _ = ks_statistics(before, live)
     lower, sizes = ks_statistics(*standardised(before, live), lower=True)
     for i in range(3):
@@ -96,7 +111,8 @@ def test_drift_formula_is_the_detector() -> None:
             if t >= 29:
                 w = sizes[t - 29]
                 assert one.ks_statistic == pytest.approx(d[i, t - 29])
-                assert two.scaled_statistic == pytest.approx(lower[i, t - 29] * math.sqrt(305 * w / (305 + w)))
+                scale = math.sqrt(305 * w / (305 + w) / unlike[i])
+                assert two.scaled_statistic == pytest.approx(lower[i, t - 29] * scale)
 
 
 def test_decay_formula_is_the_detector() -> None:
@@ -134,6 +150,14 @@ def test_b2_drawdown_false_alarms_with_estimated_parameters(days: int) -> None:
     aware = drawdown_calibrated(before, live)
     assert 0.035 <= aware <= 0.065
     assert drawdown_calibrated(before, live, aware=False) > aware + 0.015  # what ignoring the error would cost
+
+
+@pytest.mark.parametrize("null", NAMES)
+def test_b2_drawdown_at_the_backtests_volatility_keeps_the_budget_in_every_market(null: str) -> None:
+    before, live = returns(null, generator(29), 4000, YEAR, backtest=365)
+    assert 0.035 <= drawdown_standardised(before, live).mean() <= 0.07
+    before, live = returns(null, generator(30), 500, YEAR, drop=0.5, backtest=365)
+    assert drawdown_standardised(before, live).mean() >= 0.99
 
 
 # --- B3, B4, B5: shift
@@ -227,6 +251,23 @@ def test_b7_one_large_day_does_not_flip_the_slope(day: int) -> None:
     assert ransac > winsorised - 0.05
     if day == 90:
         assert ransac >= 0.8
+
+
+# --- a pod: all of them under one budget
+
+
+@pytest.mark.parametrize("null", NAMES)
+def test_a_healthy_pod_warns_in_no_more_years_than_its_budget_says(null: str) -> None:
+    before, live = returns(null, generator(31), 2000, YEAR, backtest=365)
+    found = suite(before, live)
+    print(null, found)
+    assert found["any"] <= 0.05 + 3.0 * math.sqrt(0.05 * 0.95 / 2000)
+    assert found["any"] >= max(found[name] for name in ("drawdown", "drift", "decay", "lifecycle"))
+
+
+def test_a_pod_sees_a_steady_loss() -> None:
+    before, live = returns("normal", generator(32), 300, YEAR, drop=0.5, backtest=365)
+    assert suite(before, live)["any"] >= 0.99
 
 
 # --- B8: lifecycle

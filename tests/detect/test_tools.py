@@ -225,7 +225,7 @@ def test_calibration_of_a_healthy_backtest() -> None:
     assert done[-1] == 1.0
     assert len(done) == 36
     rates = {(f.mode, f.detector): f for f in result.false_alarms}
-    assert len(rates) == 8
+    assert len(rates) == 10
     assert rates["default", "decay"].share >= 0.75
     for detector in ("drawdown", "drift", "decay", "lifecycle"):
         assert rates["calibrated", detector].share <= 0.34  # 4 of 12: a budget of 5 % would have to be broken badly
