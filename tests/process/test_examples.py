@@ -29,6 +29,7 @@ EXPECTED = {
         "trade_cycle canceled: oms.submit_order, exchange.create_order, oms.await_fill, exchange.cancel_order",
         "trade_cycle rejected: oms.submit_order, exchange.create_order",
     ],
+    "detectors.py": [],
     "queue_worker.py": [
         "trade_cycle filled: strategy.generate_signal, oms.submit_order, exchange.create_order, oms.await_fill",
     ],
@@ -63,3 +64,15 @@ def test_example(name: str, tmp_path: Path) -> None:
         inside = [span.name for span in found if span.trace_id == root.trace_id and span is not root]
         drawn.add(f"{root.name} {root.attributes['mcbot.cycle.outcome']}: {', '.join(inside)}")
     assert drawn == set(EXPECTED[name])
+
+
+def test_the_detectors_of_the_example_find_what_is_wrong(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "detectors.py")],
+        env=os.environ | {"HOME": str(tmp_path), "MCBOT_STATE_DIR": str(tmp_path), "MCBOT_FIND_COLLECTOR": "false"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    for said in ("Drawdown", "Return distribution has shifted significantly", "probation DEGRADING (PH: 1/3)"):
+        assert said in done.stdout

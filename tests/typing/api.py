@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from typing import assert_type
 
 import otel_mcbot as mcbot
+from otel_mcbot.detect import PodReport
 from otel_mcbot.testing import capture
 
 
@@ -49,6 +51,9 @@ async def use(trace: mcbot.Trace | None, oms: Oms) -> None:
     assert_type(mcbot.Trace.here(), mcbot.Trace | None)
     mcbot.update({"id": "1"})
     mcbot.tell(mcbot.facts.Heartbeat())
+    judged = telemetry.detectors.update("pod", 0.01, "2026-01-01")
+    assert_type(judged, Future[PodReport])
+    assert_type(telemetry.detectors.status("pod"), str | None)
     telemetry.exchange.on_api_call("fetch_balance", "success", 0.1)
     with mcbot.maintenance("deploy", "10m"):
         await telemetry.aclose(timeout=5.0)
