@@ -54,7 +54,11 @@ class Firing:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One mode's gauges, a value a live day (None before a detector is ready), for a plot."""
+    """One mode's numbers, a value a live day (None before a detector is ready), for a plot.
+
+    Attributes:
+        depth: what is compared with ``depth_limit``: in calibrated mode the drawdown at the backtest's volatility.
+    """
 
     mode: Mode
     depth: tuple[float, ...]
@@ -163,7 +167,7 @@ def run_csv(
         tracks.append(
             Track(
                 mode,
-                tuple(r.drawdown.current_depth if r.drawdown else 0.0 for r in rows),
+                tuple(r.drawdown.standard_depth if r.drawdown else 0.0 for r in rows),
                 tuple(r.drawdown.expected_max_depth if r.drawdown and r.drawdown.ready else None for r in rows),
                 tuple(r.drift.p_value if r.drift and r.drift.ready else None for r in rows),
                 tuple(r.decay.ransac_slope if r.decay and r.decay.ready else None for r in rows),
@@ -325,8 +329,11 @@ def plot_run(report: RunReport) -> Figure:
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     days = range(1, report.live_days + 1)
     for i, track in enumerate(report.tracks):
-        if i == 0:
-            top.fill_between(days, [-100 * d for d in track.depth], color="0.8", label="drawdown")
+        depth = [-100 * d for d in track.depth]
+        if track.mode == "default":
+            top.fill_between(days, depth, color="0.8", label="drawdown")
+        else:
+            top.plot(days, depth, color="0.5", linewidth=1, label="at the backtest's volatility")
         limit = [float("nan") if d is None else -100 * d for d in track.depth_limit]
         top.plot(days, limit, label=f"limit, {track.mode}")
         bottom.plot(days, [100 * s for s in track.score], label=track.mode)

@@ -17,6 +17,7 @@ import otel_mcbot as mcbot
 from otel_mcbot import facts
 from otel_mcbot.detect import PodReport, Severity
 from otel_mcbot.detectors import CYCLE, Detectors
+from otel_mcbot.guard import Guard
 from otel_mcbot.testing import Captured, capture
 
 EVENT = "mcbot.anomaly"
@@ -263,6 +264,7 @@ def test_the_fill_rate_is_looked_at_every_cycle_and_no_fill_at_all_alarms(bot: C
 def live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[mcbot.Telemetry]:
     monkeypatch.setenv("MCBOT_STATE_DIR", str(tmp_path))
     monkeypatch.setenv("MCBOT_FIND_COLLECTOR", "false")
+    monkeypatch.setattr(Guard, "strict", False)  # configure() sets it for the process: put back afterwards
     telemetry = mcbot.configure("judge", strict=True)
     yield telemetry
     telemetry.close()
