@@ -104,10 +104,16 @@ def test_exemplar_to_trace_to_logs(stack: Stack, demo: Demo, sources: Mapping[st
         assert spans[name]["tags"][semconv.SYMBOL] == symbol
 
     to_logs = sources["tempo"]["jsonData"]["tracesToLogsV2"]
-    lines = logs_of(stack, filled_in(to_logs["query"], trace_id, spans["oms.await_fill"]))
+    query = filled_in(to_logs["query"], trace_id, spans["oms.await_fill"])
+    told = {"trading.order.requested", "trading.order.acknowledged", "trading.order.filled"}
+
+    def arrived() -> list[dict[str, str]]:
+        found = logs_of(stack, query)
+        return found if told <= {line.get("event_name") for line in found} else []
+
+    lines = wait_for(arrived, 60, f"the order's events by {query}")
     events = {line.get("event_name") for line in lines}
     print(f"exemplar of {symbol} → trace {trace_id}: {len(spans)} spans → {len(lines)} log lines, events {events}")
-    assert {"trading.order.requested", "trading.order.acknowledged", "trading.order.filled"} <= events
     assert {line["trace_id"] for line in lines} == {trace_id}
     assert {line["span_id"] for line in lines} <= {span["id"] for span in trace_of(stack, trace_id)}
 

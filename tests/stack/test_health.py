@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from stack import ROOT, SERVERS, Stack, fetch, get, wait_for
@@ -25,7 +26,11 @@ FILES = {
 
 
 def test_everything_runs(stack: Stack) -> None:
-    states = {container["Service"]: container for container in stack.containers()}
+    def settled() -> dict[str, Any]:
+        found = {container["Service"]: container for container in stack.containers()}
+        return {} if any(found[server]["Health"] == "starting" for server in SERVERS) else found
+
+    states = wait_for(settled, 60, "health states, after what an earlier test restarted")
     for server in SERVERS:
         assert states[server]["State"] == "running"
         assert states[server]["Health"] in ("healthy", ""), server
