@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from otel_mcbot import catalog
-from otel_mcbot.provision import dashboard, grammar, panels, queries, why
+from otel_mcbot.provision import dashboard, grammar, page, panels, why
 from otel_mcbot.provision.grammar import BPS, COLOURS, COUNT, PERCENT, SECONDS, TIMES, USDT, Json
 from otel_mcbot.provision.panels import prometheus
 from otel_mcbot.provision.queries import (
     INSTANCE,
     JOB,
-    MODE,
-    SERVICE,
     STRATEGY,
     SYMBOL,
     Metric,
@@ -21,7 +19,6 @@ from otel_mcbot.provision.queries import (
     series,
     total,
 )
-from otel_mcbot.semconv import BotEvent
 
 UID: Final = "trading"
 
@@ -59,48 +56,6 @@ def _states() -> Json:
         for at, (value, (text, colour)) in enumerate(looks.items())
     }
     return {"options": options, "type": "value"}
-
-
-def _variables() -> list[Json]:
-    every = catalog.uptime.prometheus_name
-    job, mode, instance = (f'{label}="${name}"' for label, name in queries.BOT_VARIABLES.items())
-    return [
-        dashboard.choice("job", "Bot", f"label_values({every},{JOB})", "Namespace and name of the service"),
-        dashboard.choice("mode", "Mode", f"label_values({every}{{{job}}},{MODE})", "live, paper or shadow"),
-        dashboard.choice(
-            "instance", "Instance", f"label_values({every}{{{job},{mode}}},{INSTANCE})", "The bot's stable id"
-        ),
-        dashboard.choice(
-            SYMBOL,
-            "Symbol",
-            f'label_values({{{job},{instance},{SYMBOL}!=""}},{SYMBOL})',
-            "What is traded; account-wide panels do not follow it",
-            many=True,
-            every=dashboard.ANY,
-        ),
-        dashboard.choice(
-            STRATEGY,
-            "Strategy",
-            f"label_values({catalog.strategy_signals.prometheus_name}{{{job},{instance}}},{STRATEGY})",
-            "Who decides; only panels by strategy follow it",
-            many=True,
-            every=dashboard.ANY,
-        ),
-        dashboard.hidden(
-            dashboard.choice("bot", "", f"label_values({every}{{{job},{instance}}},{SERVICE})", "The service's name")
-        ),
-    ]
-
-
-def _annotations() -> list[Json]:
-    return [
-        dashboard.mark(name, COLOURS[colour], queries.event(event, instance=True))
-        for name, colour, event in (
-            ("Started", "good", BotEvent.STARTED),
-            ("Stopped", "muted", BotEvent.STOPPED),
-            ("Circuit breaker", "bad", BotEvent.CIRCUIT_BREAKER),
-        )
-    ]
 
 
 def _now() -> dashboard.Row:
@@ -390,7 +345,7 @@ def build() -> Json:
         "Trading Overview",
         "One bot: is it alive, does it earn, what does it hold, what does it cost.",
         [_now(), _money(), _risk(), _pnl(), _positions(), _orders(), _costs()],
-        variables=_variables(),
-        annotations=_annotations(),
+        variables=page.variables(SYMBOL, STRATEGY),
+        annotations=page.annotations(),
         links=[dashboard.others()],
     )

@@ -1,0 +1,26 @@
+"""What wakes somebody up: one row an alert, pure data.
+
+A row is read by whatever acts on it: Grafana's alerting and the mirror of it (:mod:`otel_mcbot.provision`), the
+thresholds that dashboards draw, the pages. Nothing here imports anything but the catalog.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .account import ACCOUNT
+from .rule import BOT, IDENTITY, Rule, Severity, Unit
+
+RULES: Final[tuple[Rule, ...]] = (*ACCOUNT,)
+"""All of them, in the order of the families."""
+
+
+def find(name: str) -> Rule:
+    """The rule of that name. Raises ``KeyError``."""
+    for rule in RULES:
+        if rule.name == name:
+            return rule
+    raise KeyError(name)
+
+
+__all__ = ["BOT", "IDENTITY", "RULES", "Rule", "Severity", "Unit", "find"]
