@@ -44,7 +44,7 @@ def variables(*filters: str) -> list[Json]:
     ]
 
 
-def annotations() -> list[Json]:
+def marks() -> list[Json]:
     """What happened to the bot, as marks in every panel."""
     return [
         dashboard.mark(name, COLOURS[colour], queries.event(event, instance=True))

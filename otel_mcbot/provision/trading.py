@@ -346,6 +346,6 @@ def build() -> Json:
         "One bot: is it alive, does it earn, what does it hold, what does it cost.",
         [_now(), _money(), _risk(), _pnl(), _positions(), _orders(), _costs()],
         variables=page.variables(SYMBOL, STRATEGY),
-        annotations=page.annotations(),
+        annotations=page.marks(),
         links=[dashboard.others()],
     )

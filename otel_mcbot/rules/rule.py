@@ -1,4 +1,4 @@
-"""What an alert is: one row of plain data. Grafana's rules, the mirror that promtool proves and the pages come from it."""
+"""What an alert is: a row of plain data. Grafana's rules, the mirror that promtool proves and the pages come from it."""
 
 from __future__ import annotations
 
@@ -98,9 +98,13 @@ class Rule:
     @property
     def condition(self) -> str:
         """The PromQL that has a result while something is wrong."""
-        return f"({self.query}) {self.op} {self.threshold:g}"
+        return f"({self.query}) {self.op} {_written(self.threshold)}"
 
     @property
     def escalation(self) -> bool:
         """Whether there is a second rule, CRITICAL, that waits 30 minutes longer."""
         return self.escalates and self.severity is Severity.WARNING
+
+
+def _written(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.15g}"
