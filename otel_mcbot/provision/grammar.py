@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any, Final
+
+from otel_mcbot.rules import RULES, Rule
 
 COLOURS: Final[Mapping[str, str]] = {
     "good": "#2f9e6e",
@@ -32,36 +35,40 @@ BPS: Final = "suffix: bp"
 BASE: Final = "none"
 """A quantity of the base currency."""
 
-LIMITS: Final[Mapping[str, float]] = {
-    "drawdown": 10.0,
-    "leverage": 5.0,
-    "margin": 0.8,
-    "slippage": 20.0,
-    "latency": 5.0,
-}
-"""Where somebody is told: a panel is yellow from half of it, red from it on."""
-
 Json = dict[str, Any]
 
 
-def steps(limit: str | None) -> Json:
-    """Thresholds of a limit; without one there is nothing to be good or bad about."""
-    if limit is None:
-        return {"mode": "absolute", "steps": [{"color": COLOURS["money"], "value": None}]}
-    value = LIMITS[limit]
-    return {
-        "mode": "absolute",
-        "steps": [
-            {"color": COLOURS["good"], "value": None},
-            {"color": COLOURS["warning"], "value": value / 2},
-            {"color": COLOURS["bad"], "value": value},
-        ],
-    }
+in_force: Final[ContextVar[Sequence[Rule]]] = ContextVar("in_force", default=RULES)
+"""The rules whose thresholds are drawn and judged by: the built-in ones, or those of ``grafana build --set``."""
+
+
+def steps(limit: str | float | None) -> Json:
+    """Thresholds of a limit; without one there is nothing to be good or bad about.
+
+    Args:
+        limit: the name of a rule, whose condition is then what is bad, or a number from which on it is. Yellow begins
+            at half of it, or, where less is worse, an eighth above it.
+    """
+    op, value = ">", limit
+    if isinstance(limit, str):
+        rule = next((each for each in in_force.get() if each.name == limit), None)
+        op, value = (rule.op, rule.threshold) if rule else (op, None)
+    if value is None:
+        return _steps(("money", None))
+    assert not isinstance(value, str)
+    if op in ("<", "<="):
+        return _steps(("bad", None), ("warning", value), ("good", value + abs(value) / 8))
+    if op == "==" and value <= 0:
+        return _steps(("bad", None), ("good", value + 1))
+    if op == "==":
+        return _steps(("good", None), ("bad", value))
+    return _steps(("good", None), ("warning", value / 2), ("bad", value))
+
+
+def _steps(*colours: tuple[str, float | None]) -> Json:
+    return {"mode": "absolute", "steps": [{"color": COLOURS[name], "value": at} for name, at in colours]}
 
 
 def sign() -> Json:
     """Thresholds of money won or lost."""
-    return {
-        "mode": "absolute",
-        "steps": [{"color": COLOURS["bad"], "value": None}, {"color": COLOURS["good"], "value": 0}],
-    }
+    return _steps(("bad", None), ("good", 0))

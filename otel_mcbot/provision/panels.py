@@ -89,7 +89,7 @@ def curve(
     targets: Sequence[Json],
     *,
     unit: str,
-    limit: str | None = None,
+    limit: str | float | None = None,
     links: Sequence[Json] = (),
     floor: float | None = None,
     colour: str | None = None,
@@ -100,7 +100,7 @@ def curve(
     """Values over time.
 
     Args:
-        limit: of :data:`.grammar.LIMITS`; drawn as dashed lines.
+        limit: of :func:`.grammar.steps`; drawn as dashed lines.
         floor: the axis begins here.
         colour: of all series, a meaning of :data:`.grammar.COLOURS`; by name when not given.
         steps: the value holds until the next one.
@@ -176,7 +176,7 @@ def gauge(
     target: Json,
     *,
     unit: str,
-    limit: str,
+    limit: str | float,
     most: float,
     links: Sequence[Json] = (),
 ) -> Json:
