@@ -382,6 +382,14 @@ pod_risk_contribution = _orchestrator(
 pod_lifecycle_state = _orchestrator(
     EnumGauge("mcbot.pod.lifecycle_state", "", "pod_id", "State of the pod", states=POD_STATES)
 )
+pod_exposure = _orchestrator.ours(
+    Gauge(
+        "mcbot.pod.exposure",
+        "",
+        "pod_id symbol",
+        "Target weight of the pod in the symbol, signed: above 0 long, below short",
+    )
+)
 portfolio_effective_n = _orchestrator(
     Gauge("mcbot.portfolio.effective_n", "", "", "1 / sum of the squared risk contributions")
 )

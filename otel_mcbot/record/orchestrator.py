@@ -81,12 +81,13 @@ class Orchestrator:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._pods: frozenset[str] = frozenset()
+        self._held: frozenset[tuple[str, str]] = frozenset()
 
     @_guard
     def update(self, snapshot: object) -> None:
         """The pods are as ``snapshot`` says: an :class:`OrchestratorSnapshot`, or a mapping or object like one.
 
-        A pod that it does not name any more is gone.
+        A pod that it does not name any more is gone, a target that it does not name any more is closed.
         """
         snapshot = OrchestratorSnapshot.of(snapshot)
         with self._lock:
@@ -94,9 +95,23 @@ class Orchestrator:
         for pod in gone:
             for gauge in POD_GAUGES:
                 gauge.remove(pod_id=pod)
-        for part in (_money, _states, _sharpes, _portfolio, _netting):
+        for part in (_money, _states, _sharpes, _portfolio, _netting, self._exposures):
             with _guard:
                 part(snapshot)
+
+    def _exposures(self, snapshot: OrchestratorSnapshot) -> None:
+        targets = {
+            (pod, symbol): weight
+            for pod, weights in snapshot.targets.items()
+            for symbol, target in weights.items()
+            if (weight := number(target))
+        }
+        with self._lock:
+            closed, self._held = self._held - targets.keys(), frozenset(targets)
+        for pod, symbol in closed:
+            catalog.pod_exposure.remove(pod_id=pod, symbol=symbol)
+        for (pod, symbol), weight in targets.items():
+            catalog.pod_exposure.set(weight, pod_id=pod, symbol=symbol)
 
 
 def _money(snapshot: OrchestratorSnapshot) -> None:

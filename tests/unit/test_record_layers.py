@@ -360,6 +360,8 @@ def test_a_snapshot_of_pods(bot: Bot) -> None:
     assert value(catalog.pod_risk_contribution, pod_id="a") == pytest.approx(0.6)  # the same returns: risk is weight
     assert value(catalog.portfolio_effective_n) == pytest.approx(1 / (0.36 + 0.16))
     assert value(catalog.portfolio_avg_correlation) == pytest.approx(1.0)
+    assert value(catalog.pod_exposure, pod_id="a", symbol="BTC/USDT") == 0.5
+    assert value(catalog.pod_exposure, pod_id="b", symbol="BTC/USDT") == -0.2
     assert value(catalog.netting_gross_exposure) == pytest.approx(0.8)
     assert value(catalog.netting_net_exposure) == pytest.approx(0.4)
     assert value(catalog.netting_offset_ratio) == pytest.approx(0.5)
@@ -389,6 +391,21 @@ def test_a_pod_that_is_gone_is_0_once(bot: Bot) -> None:
     assert value(catalog.pod_equity, pod_id="a") is None
     assert value(catalog.pod_lifecycle_state, pod_id="a", mcbot_pod_lifecycle_state="production") is None
     assert value(catalog.netting_offset_ratio) == 0  # no targets
+
+
+def test_a_target_that_is_closed_is_0_once(bot: Bot) -> None:
+    def exposures(**targets: dict[str, object]) -> dict[str, float]:
+        bot.recorders.orchestrator.update({"targets": targets})
+        seen = bot.meters.collect().get(catalog.pod_exposure.name, {})
+        return {" ".join(value for _, value in labels): point.value for labels, point in seen.items()}
+
+    held: dict[str, dict[str, object]] = {"a": {"BTC/USDT": 0.5, "ETH/USDT": 0.1}, "b": {"BTC/USDT": -0.2}}
+    assert exposures(**held) == {"a BTC/USDT": 0.5, "a ETH/USDT": 0.1, "b BTC/USDT": -0.2}
+    closed: dict[str, dict[str, object]] = {"a": {"BTC/USDT": 0, "ETH/USDT": 0.1, "SOL/USDT": 0.0}}
+    assert exposures(**closed) == {"a BTC/USDT": 0, "a ETH/USDT": 0.1, "b BTC/USDT": 0}  # SOL never was
+    assert exposures(**closed) == {"a ETH/USDT": 0.1}
+    assert exposures(a={"ETH/USDT": math.nan}) == {"a ETH/USDT": 0}  # what is no number is 0, as in the netting
+    assert exposures(a={"ETH/USDT": -0.3}) == {"a ETH/USDT": -0.3}
 
 
 def test_one_pod_bears_all_the_risk(bot: Bot) -> None:
