@@ -122,17 +122,46 @@ def text(name: str, label: str, description: str) -> Json:
     }
 
 
-def mark(name: str, colour: str, expr: str) -> Json:
-    """An annotation for each log line of ``expr``."""
+def mark(name: str, colour: str, expr: str, text: str = "") -> Json:
+    """An annotation for each log line of ``expr``; ``text`` says more, ``{{label}}`` in it is a label's value."""
+    return _mark(name, LOKI, colour, expr) | {
+        "target": {"expr": expr, "maxLines": 100, "queryType": "range", "refId": "A"},
+        "textFormat": text,
+    }
+
+
+def span(name: str, colour: str, expr: str, text: str) -> Json:
+    """An annotation for each time that ``expr`` (PromQL) is above 0."""
+    return _mark(name, PROMETHEUS, colour, expr) | {
+        "step": "60s",
+        "target": {"expr": expr, "instant": False, "interval": "60s", "range": True, "refId": "A"},
+        "textFormat": text,
+    }
+
+
+def _mark(name: str, source: Json, colour: str, expr: str) -> Json:
     return {
-        "datasource": LOKI,
+        "datasource": source,
         "enable": True,
         "expr": expr,
         "hide": False,
         "iconColor": colour,
         "name": name,
-        "target": {"expr": expr, "maxLines": 100, "queryType": "range", "refId": "A"},
         "titleFormat": name,
+    }
+
+
+def alerts(name: str, colour: str) -> Json:
+    """The annotations that Grafana's alerting writes: a panel shows those of the rules that name it."""
+    return {
+        "builtIn": 1,
+        "datasource": {"type": "grafana", "uid": "-- Grafana --"},
+        "enable": True,
+        "hide": False,
+        "iconColor": colour,
+        "name": name,
+        "target": {"limit": 100, "matchAny": False, "refId": "A", "tags": [], "type": "dashboard"},
+        "type": "dashboard",
     }
 
 

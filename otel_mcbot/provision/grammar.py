@@ -20,6 +20,21 @@ COLOURS: Final[Mapping[str, str]] = {
 SERIES: Final[Mapping[str, str]] = {
     "equity": COLOURS["money"],
     "drawdown": COLOURS["bad"],
+    "ack": COLOURS["money"],
+    "filled": COLOURS["good"],
+    "rejected": COLOURS["bad"],
+    "success": COLOURS["good"],
+    "empty": COLOURS["muted"],
+    "failure": COLOURS["bad"],
+    "ok": COLOURS["good"],
+    "drift": COLOURS["warning"],
+    "WARNING": COLOURS["warning"],
+    "CRITICAL": COLOURS["bad"],
+    "warning": COLOURS["warning"],
+    "critical": COLOURS["bad"],
+    "NEUTRAL": COLOURS["muted"],
+    "peak": COLOURS["muted"],
+    "capacity": COLOURS["muted"],
 }
 """Series that have a colour of their own. All others (symbols, strategies) get one by name: the same everywhere."""
 
@@ -72,3 +87,12 @@ def _steps(*colours: tuple[str, float | None]) -> Json:
 def sign() -> Json:
     """Thresholds of money won or lost."""
     return _steps(("bad", None), ("good", 0))
+
+
+def states(looks: Mapping[int, tuple[str, str]]) -> Json:
+    """Numbers that stand for states: number → the word that is shown and a meaning of :data:`COLOURS`."""
+    options = {
+        str(number): {"color": COLOURS[colour], "index": at, "text": text}
+        for at, (number, (text, colour)) in enumerate(looks.items())
+    }
+    return {"options": options, "type": "value"}

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from otel_mcbot import catalog
-from otel_mcbot.provision import dashboard, queries
+from typing import Final
+
+from otel_mcbot import catalog, semconv
+from otel_mcbot.provision import dashboard, panels, queries
 from otel_mcbot.provision.grammar import COLOURS, Json
-from otel_mcbot.provision.queries import INSTANCE, JOB, MODE, SERVICE, STRATEGY, SYMBOL
+from otel_mcbot.provision.queries import INSTANCE, JOB, MODE, POD, SERVICE, STRATEGY, SYMBOL, Metric
 from otel_mcbot.semconv import BotEvent
 
+TARGET: Final = "target_info"
+"""What Prometheus makes of a bot's resource: a series with its version and the hash of its configuration."""
 
-def variables(*filters: str) -> list[Json]:
-    """The variables that pick one bot, and those of ``filters``: labels by which its panels can be narrowed."""
+
+def variables(*filters: str, strategies: Metric = catalog.strategy_signals) -> list[Json]:
+    """The variables that pick one bot, and those of ``filters``: labels by which its panels can be narrowed.
+
+    Args:
+        filters: ``symbol``, ``strategy``, ``pod_id``.
+        strategies: the metric whose strategies are offered; some layers call a pod so.
+    """
     every = catalog.uptime.prometheus_name
     job, mode, instance = (f'{label}="${name}"' for label, name in queries.BOT_VARIABLES.items())
     narrow = {
@@ -25,8 +35,16 @@ def variables(*filters: str) -> list[Json]:
         STRATEGY: dashboard.choice(
             STRATEGY,
             "Strategy",
-            f"label_values({catalog.strategy_signals.prometheus_name}{{{job},{instance}}},{STRATEGY})",
+            f"label_values({strategies.prometheus_name}{{{job},{instance}}},{STRATEGY})",
             "Who decides; only panels by strategy follow it",
+            many=True,
+            every=dashboard.ANY,
+        ),
+        POD: dashboard.choice(
+            queries.FILTER_VARIABLES[POD],
+            "Pod",
+            f"label_values({catalog.pod_equity.prometheus_name}{{{job},{instance}}},{POD})",
+            "Which share of the capital; only panels by pod follow it",
             many=True,
             every=dashboard.ANY,
         ),
@@ -46,11 +64,35 @@ def variables(*filters: str) -> list[Json]:
 
 def marks() -> list[Json]:
     """What happened to the bot, as marks in every panel."""
+    version, config = (queries.stored(name) for name in (semconv.SERVICE_VERSION, semconv.CONFIG_HASH))
+    what = f"version {{{{{version}}}}}, configuration {{{{{config}}}}}"
+    events = (
+        ("Started", "good", BotEvent.STARTED, what),
+        ("Stopped", "muted", BotEvent.STOPPED, f"{{{{{queries.stored(semconv.STOP_REASON)}}}}}"),
+        ("Circuit breaker", "bad", BotEvent.CIRCUIT_BREAKER, f"{{{{{queries.stored(semconv.BREAKER_REASON)}}}}}"),
+    )
     return [
-        dashboard.mark(name, COLOURS[colour], queries.event(event, instance=True))
-        for name, colour, event in (
-            ("Started", "good", BotEvent.STARTED),
-            ("Stopped", "muted", BotEvent.STOPPED),
-            ("Circuit breaker", "bad", BotEvent.CIRCUIT_BREAKER),
-        )
+        *(
+            dashboard.mark(name, COLOURS[colour], queries.event(event, instance=True), text)
+            for name, colour, event, text in events
+        ),
+        dashboard.span("Version or configuration changed", COLOURS["money"], _changed(version, config), what),
+        dashboard.alerts("Alerts", COLOURS["warning"]),
     ]
+
+
+def _changed(*labels: str) -> str:
+    """Has a result for two minutes after a bot came back as another: new now, and the old one within the hour."""
+    bot = ", ".join(queries.BOT_VARIABLES)
+    there = f"{TARGET}{{{queries.of_bot()}}}"
+    each = f"group by ({bot}, {', '.join(labels)})"
+    return (
+        f"({each} ({there}) unless {each} ({there} offset 2m))"
+        f" and on ({bot}) count by ({bot}) ({each} (last_over_time({there}[1h]))) > 1"
+    )
+
+
+def to(uid: str, title: str) -> Json:
+    """The link of a panel to another dashboard, about the same bot and time."""
+    picked = "&".join(f"${{{name}:queryparam}}" for name in queries.BOT_VARIABLES.values())
+    return panels.link(title, f"/d/{uid}?{picked}&${{__url_time_range}}")

@@ -20,16 +20,23 @@ FINEST: Final = "1m"
 """Smallest step of what happens now and then (fills, orders): finer steps would show mostly nothing."""
 
 
-def prometheus(expr: str, legend: str = "", *, instant: bool = False, table: bool = False) -> Json:
-    """A query of metrics. Counters and histograms bring their exemplars: dots that lead to one order each."""
+def prometheus(
+    expr: str, legend: str = "", *, instant: bool = False, table: bool = False, buckets: bool = False
+) -> Json:
+    """A query of metrics. Counters and histograms bring their exemplars: dots that lead to one order each.
+
+    Args:
+        table: the answer is rows, not series.
+        buckets: the answer is the buckets of a histogram, by ``le``: each becomes what is in it alone.
+    """
     return {
         "datasource": PROMETHEUS,
         "editorMode": "code",
         "exemplar": not instant and ("rate(" in expr or "increase(" in expr),
         "expr": expr,
-        "format": "table" if table else "time_series",
+        "format": "table" if table else "heatmap" if buckets else "time_series",
         "instant": instant,
-        "legendFormat": legend or "__auto",
+        "legendFormat": "{{le}}" if buckets else legend or "__auto",
         "range": not instant,
     }
 
@@ -57,6 +64,24 @@ def override(field: str, **properties: object) -> Json:
     }
 
 
+def quiet(panel: Json, words: str) -> Json:
+    """The panel, which says ``words`` instead of "No data" where there are no series."""
+    defaults = {**panel["fieldConfig"]["defaults"], "noValue": words}
+    return {**panel, "fieldConfig": {**panel["fieldConfig"], "defaults": defaults}}
+
+
+def named(*names: str) -> list[Json]:
+    """The overrides that give series their colours of :data:`.grammar.SERIES`, where they have one.
+
+    A panel finds those of its legends itself; the values of a label are said.
+    """
+    return [
+        override(name, color={"fixedColor": grammar.SERIES[name], "mode": "fixed"})
+        for name in names
+        if name in grammar.SERIES
+    ]
+
+
 def _panel(
     kind: str,
     id: int,
@@ -70,7 +95,7 @@ def _panel(
     **more: object,
 ) -> Json:
     return {
-        "datasource": targets[0]["datasource"],
+        **({"datasource": targets[0]["datasource"]} if targets else {}),
         "description": description,
         "fieldConfig": {"defaults": defaults or {}, "overrides": list(overrides)},
         "id": id,
@@ -119,12 +144,19 @@ def curve(
     return _panel(
         "timeseries", id, title, description, targets,
         defaults=_defaults(unit, links, floor, colour) | {"custom": custom, "thresholds": grammar.steps(limit)},
-        options=_LEGEND, overrides=[*_named(), *overrides], **_step(now_and_then),
+        options=_LEGEND, overrides=[*_named(targets), *overrides], **_step(now_and_then),
     )  # fmt: skip
 
 
 def bars(
-    id: int, title: str, description: str, targets: Sequence[Json], *, unit: str, links: Sequence[Json] = ()
+    id: int,
+    title: str,
+    description: str,
+    targets: Sequence[Json],
+    *,
+    unit: str,
+    links: Sequence[Json] = (),
+    overrides: Sequence[Json] = (),
 ) -> Json:
     """How much there was in each step, stacked."""
     custom: Json = {
@@ -137,7 +169,7 @@ def bars(
     return _panel(
         "timeseries", id, title, description, targets,
         defaults=_defaults(unit, links, 0, None) | {"custom": custom, "thresholds": grammar.steps(None)},
-        options=_LEGEND, overrides=_named(), **_step(True),
+        options=_LEGEND, overrides=[*_named(targets), *overrides], **_step(True),
     )  # fmt: skip
 
 
@@ -176,19 +208,149 @@ def gauge(
     target: Json,
     *,
     unit: str,
-    limit: str | float,
+    limit: str | float | None = None,
     most: float,
+    least: float = 0,
+    thresholds: Json | None = None,
     links: Sequence[Json] = (),
 ) -> Json:
-    """One number on its scale from 0 to ``most``."""
+    """One number on its scale from ``least`` to ``most``; ``thresholds`` where a limit does not say it."""
     return _panel(
         "gauge", id, title, description, [target],
-        defaults=_defaults(unit, links, 0, None)
-        | {"color": {"mode": "thresholds"}, "max": most, "thresholds": grammar.steps(limit)},
+        defaults=_defaults(unit, links, least, None)
+        | {"color": {"mode": "thresholds"}, "max": most, "thresholds": thresholds or grammar.steps(limit)},
         options={
             "orientation": "auto", "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
             "showThresholdLabels": True, "showThresholdMarkers": True,
         },
+    )  # fmt: skip
+
+
+def levels(
+    id: int,
+    title: str,
+    description: str,
+    targets: Sequence[Json],
+    *,
+    unit: str,
+    limit: str | float | None = None,
+    floor: float | None = 0,
+    links: Sequence[Json] = (),
+    overrides: Sequence[Json] = (),
+) -> Json:
+    """A horizontal bar for each series as it is now: few things side by side."""
+    return _panel(
+        "bargauge", id, title, description, targets,
+        defaults=_defaults(unit, links, floor, None)
+        | {"color": {"mode": "thresholds"}, "thresholds": grammar.steps(limit)},
+        options=_bar_options("horizontal"), overrides=overrides,
+    )  # fmt: skip
+
+
+def distribution(
+    id: int, title: str, description: str, target: Json, *, unit: str = grammar.COUNT, links: Sequence[Json] = ()
+) -> Json:
+    """A histogram over all of the time shown: a bar for each bucket, named by its upper bound.
+
+    Args:
+        target: an instant query of buckets.
+        unit: of what is counted.
+    """
+    return _panel(
+        "bargauge", id, title, description, [target],
+        defaults=_defaults(unit, links, 0, None)
+        | {"color": {"mode": "thresholds"}, "decimals": 0, "thresholds": grammar.steps(None)},
+        options=_bar_options("vertical"),
+    )  # fmt: skip
+
+
+def heatmap(id: int, title: str, description: str, target: Json, *, unit: str, links: Sequence[Json] = ()) -> Json:
+    """A histogram over time: the darker a field, the more there was in this bucket then.
+
+    Args:
+        target: a query of buckets.
+        unit: of the buckets' bounds.
+    """
+    return _panel(
+        "heatmap", id, title, description, [target],
+        defaults={"custom": {"hideFrom": {"legend": False, "tooltip": False, "viz": False}}, "links": list(links)}
+        | {"unit": grammar.COUNT},
+        options={
+            "calculate": False,
+            "cellGap": 1,
+            "color": {
+                "exponent": 0.5, "mode": "scheme", "reverse": False, "scale": "exponential", "scheme": "Blues",
+                "steps": 32,
+            },
+            "exemplars": {"color": grammar.COLOURS["warning"]},
+            "filterValues": {"le": 1e-9},
+            "legend": {"show": False},
+            "rowsFrame": {"layout": "auto"},
+            "tooltip": {"mode": "single", "showColorScale": False, "yHistogram": True},
+            "yAxis": {"axisPlacement": "left", "reverse": False, "unit": unit},
+        },
+        **_step(True),
+    )  # fmt: skip
+
+
+def pie(
+    id: int,
+    title: str,
+    description: str,
+    targets: Sequence[Json],
+    *,
+    unit: str,
+    links: Sequence[Json] = (),
+    overrides: Sequence[Json] = (),
+) -> Json:
+    """Parts of a whole, over all of the time shown: instant queries."""
+    return _panel(
+        "piechart", id, title, description, targets,
+        defaults=_defaults(unit, links, None, None) | {"decimals": 0},
+        options={
+            "displayLabels": ["percent"],
+            "legend": {
+                "displayMode": "table", "placement": "right", "showLegend": True, "values": ["value", "percent"],
+            },
+            "pieType": "donut",
+            "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
+            "tooltip": {"mode": "single", "sort": "none"},
+        },
+        overrides=[*_named(targets), *overrides],
+    )  # fmt: skip
+
+
+def timeline(
+    id: int,
+    title: str,
+    description: str,
+    targets: Sequence[Json],
+    *,
+    states: Json,
+    links: Sequence[Json] = (),
+) -> Json:
+    """A bar of states over time for each series; ``states`` is of :func:`.grammar.states`."""
+    return _panel(
+        "state-timeline", id, title, description, targets,
+        defaults=_defaults(grammar.BASE, links, None, None)
+        | {
+            "color": {"mode": "thresholds"},
+            "custom": {"fillOpacity": 80, "insertNulls": False, "lineWidth": 0, "spanNulls": False},
+            "mappings": [states],
+            "thresholds": grammar.steps(None),
+        },
+        options={
+            "alignValue": "left", "legend": {"showLegend": False}, "mergeValues": True, "rowHeight": 0.8,
+            "showValue": "auto", "tooltip": {"mode": "single", "sort": "none"},
+        },
+    )  # fmt: skip
+
+
+def words(id: int, title: str, description: str, markdown: str) -> Json:
+    """A text in Markdown; it asks nobody."""
+    return _panel(
+        "text", id, title, description, [],
+        options={"code": {"language": "plaintext", "showLineNumbers": False}, "content": markdown, "mode": "markdown"},
     )  # fmt: skip
 
 
@@ -247,6 +409,20 @@ _LEGEND: Final[Json] = {
 }
 
 
+def _bar_options(orientation: str) -> Json:
+    return {
+        "displayMode": "basic",
+        "minVizHeight": 16,
+        "minVizWidth": 8,
+        "namePlacement": "auto",
+        "orientation": orientation,
+        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
+        "showUnfilled": True,
+        "sizing": "auto",
+        "valueMode": "color",
+    }
+
+
 def _defaults(unit: str, links: Sequence[Json], floor: float | None, colour: str | None) -> Json:
     color: Json = {"mode": "palette-classic-by-name"}
     if colour is not None:
@@ -254,8 +430,8 @@ def _defaults(unit: str, links: Sequence[Json], floor: float | None, colour: str
     return {"color": color, "links": list(links), "unit": unit} | ({} if floor is None else {"min": floor})
 
 
-def _named() -> list[Json]:
-    return [override(name, color={"fixedColor": colour, "mode": "fixed"}) for name, colour in grammar.SERIES.items()]
+def _named(targets: Sequence[Json]) -> list[Json]:
+    return named(*(target.get("legendFormat", "") for target in targets))
 
 
 def _step(now_and_then: bool) -> Json:

@@ -32,6 +32,7 @@ MODE: Final = stored(semconv.TRADING_MODE)
 SERVICE: Final = stored(semconv.SERVICE_NAME)
 SYMBOL: Final = "symbol"
 STRATEGY: Final = "strategy"
+POD: Final = "pod_id"
 EVENT: Final = "event_name"
 """Where Loki keeps the name of an event record."""
 TRACE: Final = "trace_id"
@@ -39,22 +40,29 @@ TRACE: Final = "trace_id"
 BOT_VARIABLES: Final[Mapping[str, str]] = {JOB: "job", MODE: "mode", INSTANCE: "instance"}
 """Label → variable that picks one bot. Two bots are never added up: the sum would be a number that nobody owns."""
 
-FILTER_VARIABLES: Final = (SYMBOL, STRATEGY)
-"""Labels with a variable of the same name; several or all may be picked."""
+FILTER_VARIABLES: Final[Mapping[str, str]] = {SYMBOL: "symbol", STRATEGY: "strategy", POD: "pod"}
+"""Label → variable that narrows what a panel shows; several values or all may be picked."""
 
 STEP: Final = "$__rate_interval"
+SHOWN: Final = "$__range"
+"""All of the time that the dashboard shows."""
+
+
+def of_bot() -> str:
+    """The matchers that pick the bot."""
+    return ",".join(f'{label}="${name}"' for label, name in BOT_VARIABLES.items())
 
 
 def series(metric: Metric, *matchers: str, part: str = "") -> str:
-    """The selector of a metric for the picked bot, and for the picked symbols and strategies where it has them.
+    """The selector of a metric for the picked bot, and for the picked symbols, strategies and pods where it has them.
 
     Args:
         metric: from the catalog.
         matchers: more of them, as ``'side="BUY"'``.
         part: ``_bucket``, ``_sum`` or ``_count`` of a histogram.
     """
-    picked = [f'{label}="${name}"' for label, name in BOT_VARIABLES.items()]
-    picked += [f'{label}=~"${label}"' for label in FILTER_VARIABLES if label in metric.all_labels]
+    picked = [of_bot()]
+    picked += [f'{label}=~"${name}"' for label, name in FILTER_VARIABLES.items() if label in metric.all_labels]
     return f"{metric.prometheus_name}{part}{{{','.join([*picked, *matchers])}}}"
 
 
@@ -63,9 +71,10 @@ def legend(*labels: str) -> str:
     return " ".join(f"{{{{{label}}}}}" for label in labels)
 
 
-def total(metric: Metric, *by: str, over: str | None = None) -> str:
-    """The sum by some labels; ``over`` a window what a counter rose by."""
-    inner = series(metric) if over is None else f"increase({series(metric)}[{over}])"
+def total(metric: Metric, *by: str, over: str | None = None, part: str = "") -> str:
+    """The sum by some labels; ``over`` a window what a counter rose by. ``part`` as in :func:`series`."""
+    chosen = series(metric, part=part)
+    inner = chosen if over is None else f"increase({chosen}[{over}])"
     return f"sum by ({', '.join(by)}) ({inner})"
 
 

@@ -44,18 +44,14 @@ def state() -> str:
     )
 
 
-def _states() -> Json:
-    looks = {
+_STATES: Final = grammar.states(
+    {
         _SILENT: ("SILENT", "bad"),
         _STOPPED: ("stopped", "muted"),
         _RUNNING: ("running", "good"),
         _MAINTENANCE: ("maintenance", "warning"),
     }
-    options = {
-        str(value): {"color": COLOURS[colour], "index": at, "text": text}
-        for at, (value, (text, colour)) in enumerate(looks.items())
-    }
-    return {"options": options, "type": "value"}
+)
 
 
 def _now() -> dashboard.Row:
@@ -91,7 +87,7 @@ def _now() -> dashboard.Row:
                     ),
                 ],
                 unit=SECONDS,
-                overrides=[panels.override("State", mappings=[_states()], unit="none")],
+                overrides=[panels.override("State", mappings=[_STATES], unit="none")],
                 links=[why.link()],
             ),
         ],

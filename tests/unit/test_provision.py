@@ -322,7 +322,7 @@ def test_the_overview_has_what_it_is_for() -> None:
     assert any(title.startswith("Realized PnL") for title in titles)
     assert any(title.startswith("Slippage") for title in titles)
     marks = [mark["name"] for mark in trading.build()["annotations"]["list"]]
-    assert marks == ["Started", "Stopped", "Circuit breaker"]
+    assert marks == ["Started", "Stopped", "Circuit breaker", "Version or configuration changed", "Alerts"]
 
 
 def test_colours_come_from_the_one_table() -> None:
