@@ -1,4 +1,4 @@
-"""What an alert is: a row of plain data. Grafana's rules, the mirror that promtool proves and the pages come from it."""
+"""What an alert is: a row of plain data, from which Grafana's rules, the mirror that promtool proves and pages come."""
 
 from __future__ import annotations
 
