@@ -50,20 +50,26 @@ BPS: Final = "suffix: bp"
 BASE: Final = "none"
 """A quantity of the base currency."""
 
-Json = dict[str, Any]
+BYTES: Final = "bytes"
+DAYS: Final = "d"
+PER_SECOND: Final = "suffix: /s"
 
+Json = dict[str, Any]
+Limit = str | float | Json | None
 
 in_force: Final[ContextVar[Sequence[Rule]]] = ContextVar("in_force", default=RULES)
 """The rules whose thresholds are drawn and judged by: the built-in ones, or those of ``grafana build --set``."""
 
 
-def steps(limit: str | float | None) -> Json:
+def steps(limit: Limit) -> Json:
     """Thresholds of a limit; without one there is nothing to be good or bad about.
 
     Args:
         limit: the name of a rule, whose condition is then what is bad, or a number from which on it is. Yellow begins
-            at half of it, or, where less is worse, an eighth above it.
+            at half of it, or, where less is worse, an eighth above it. Or thresholds as they are.
     """
+    if isinstance(limit, dict):
+        return limit
     op, value = ">", limit
     if isinstance(limit, str):
         rule = next((each for each in in_force.get() if each.name == limit), None)
@@ -82,6 +88,19 @@ def steps(limit: str | float | None) -> Json:
 
 def _steps(*colours: tuple[str, float | None]) -> Json:
     return {"mode": "absolute", "steps": [{"color": COLOURS[name], "value": at} for name, at in colours]}
+
+
+def below(value: float) -> Json:
+    """Thresholds of what is bad below a value, and good from there on."""
+    return _steps(("bad", None), ("good", value))
+
+
+def left(limit: str, whole: float) -> Json:
+    """Thresholds of what is left of ``whole``, where a rule judges what is used of it."""
+    value = next((each.threshold for each in in_force.get() if each.name == limit), None)
+    if value is None:
+        return steps(None)
+    return _steps(("bad", None), ("warning", whole - value), ("good", whole - value / 2))
 
 
 def sign() -> Json:

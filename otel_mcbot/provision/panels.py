@@ -114,7 +114,7 @@ def curve(
     targets: Sequence[Json],
     *,
     unit: str,
-    limit: str | float | None = None,
+    limit: grammar.Limit = None,
     links: Sequence[Json] = (),
     floor: float | None = None,
     colour: str | None = None,
@@ -180,19 +180,28 @@ def values(
     targets: Sequence[Json],
     *,
     unit: str,
-    thresholds: Json | None = None,
+    limit: grammar.Limit = None,
     calculation: str = "lastNotNull",
     today: bool = False,
+    graph: bool = False,
     links: Sequence[Json] = (),
     overrides: Sequence[Json] = (),
 ) -> Json:
-    """Big numbers. ``calculation`` makes one of a series; ``today`` is since midnight, whatever the dashboard shows."""
+    """Big numbers.
+
+    Args:
+        limit: of :func:`.grammar.steps`, or thresholds.
+        calculation: makes one number of a series.
+        today: since midnight, whatever the dashboard shows.
+        graph: the way there is drawn behind the number; the query is then one over time.
+    """
     return _panel(
         "stat", id, title, description, targets,
         defaults=_defaults(unit, links, None, None)
-        | {"color": {"mode": "thresholds"}, "thresholds": thresholds or grammar.steps(None)},
+        | {"color": {"mode": "thresholds"}, "thresholds": grammar.steps(limit)},
         options={
-            "colorMode": "value", "graphMode": "none", "justifyMode": "auto", "orientation": "vertical",
+            "colorMode": "value", "graphMode": "area" if graph else "none", "justifyMode": "auto",
+            "orientation": "vertical",
             "reduceOptions": {"calcs": [calculation], "fields": "", "values": False},
             "textMode": "value_and_name" if len(targets) > 1 else "value",
         },
@@ -208,17 +217,16 @@ def gauge(
     target: Json,
     *,
     unit: str,
-    limit: str | float | None = None,
+    limit: grammar.Limit = None,
     most: float,
     least: float = 0,
-    thresholds: Json | None = None,
     links: Sequence[Json] = (),
 ) -> Json:
-    """One number on its scale from ``least`` to ``most``; ``thresholds`` where a limit does not say it."""
+    """One number on its scale from ``least`` to ``most``."""
     return _panel(
         "gauge", id, title, description, [target],
         defaults=_defaults(unit, links, least, None)
-        | {"color": {"mode": "thresholds"}, "max": most, "thresholds": thresholds or grammar.steps(limit)},
+        | {"color": {"mode": "thresholds"}, "max": most, "thresholds": grammar.steps(limit)},
         options={
             "orientation": "auto", "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
             "showThresholdLabels": True, "showThresholdMarkers": True,
@@ -233,7 +241,7 @@ def levels(
     targets: Sequence[Json],
     *,
     unit: str,
-    limit: str | float | None = None,
+    limit: grammar.Limit = None,
     floor: float | None = 0,
     links: Sequence[Json] = (),
     overrides: Sequence[Json] = (),

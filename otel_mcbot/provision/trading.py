@@ -66,7 +66,7 @@ def _now() -> dashboard.Row:
                 "no position is open: that is fees, or money that left.",
                 [prometheus(series(catalog.equity), "today")],
                 unit=USDT,
-                thresholds=grammar.sign(),
+                limit=grammar.sign(),
                 calculation="diff",
                 today=True,
                 links=[why.link()],
