@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from otel_mcbot import catalog, semconv
@@ -9,6 +10,22 @@ from otel_mcbot.provision import dashboard, panels, queries
 from otel_mcbot.provision.grammar import COLOURS, Json
 from otel_mcbot.provision.queries import INSTANCE, JOB, MODE, POD, SERVICE, STRATEGY, SYMBOL, Metric
 from otel_mcbot.semconv import BotEvent
+
+TITLES: Final[Mapping[str, str]] = {
+    "trading": "Trading Overview",
+    "strategy": "Strategy Performance",
+    "execution": "Execution Quality",
+    "exchange": "Exchange Health",
+    "system": "System Health",
+    "regime": "Market Regime",
+    "orchestrator": "Orchestrator",
+    "anomaly": "Anomaly Detection",
+    "onchain": "On-chain Data",
+    "quick-overview": "Quick: Overview",
+    "quick-strategy": "Quick: Strategy",
+    "quick-system": "Quick: System",
+}
+"""The dashboards of a bot: uid, which is the file's name, → title."""
 
 TARGET: Final = "target_info"
 """What Prometheus makes of a bot's resource: a series with its version and the hash of its configuration."""
@@ -92,7 +109,7 @@ def _changed(*labels: str) -> str:
     )
 
 
-def to(uid: str, title: str) -> Json:
+def to(uid: str) -> Json:
     """The link of a panel to another dashboard, about the same bot and time."""
     picked = "&".join(f"${{{name}:queryparam}}" for name in queries.BOT_VARIABLES.values())
-    return panels.link(title, f"/d/{uid}?{picked}&${{__url_time_range}}")
+    return panels.link(TITLES[uid], f"/d/{uid}?{picked}&${{__url_time_range}}")

@@ -243,14 +243,16 @@ def levels(
     unit: str,
     limit: grammar.Limit = None,
     floor: float | None = 0,
+    most: float | None = None,
     links: Sequence[Json] = (),
     overrides: Sequence[Json] = (),
 ) -> Json:
-    """A horizontal bar for each series as it is now: few things side by side."""
+    """A horizontal bar for each series as it is now: few things side by side. ``most`` is a full bar."""
     return _panel(
         "bargauge", id, title, description, targets,
         defaults=_defaults(unit, links, floor, None)
-        | {"color": {"mode": "thresholds"}, "thresholds": grammar.steps(limit)},
+        | {"color": {"mode": "thresholds"}, "thresholds": grammar.steps(limit)}
+        | ({} if most is None else {"max": most}),
         options=_bar_options("horizontal"), overrides=overrides,
     )  # fmt: skip
 
