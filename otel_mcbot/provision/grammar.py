@@ -103,6 +103,14 @@ def left(limit: str, whole: float) -> Json:
     return _steps(("bad", None), ("warning", whole - value), ("good", whole - value / 2))
 
 
+def graded(warning: str, critical: str) -> Json:
+    """Thresholds of two rules about one value, where less is worse: good down to the first, bad below the second."""
+    values = {rule.name: rule.threshold for rule in in_force.get()}
+    if warning not in values or critical not in values:
+        return steps(None)
+    return _steps(("bad", None), ("warning", values[critical]), ("good", values[warning]))
+
+
 def sign() -> Json:
     """Thresholds of money won or lost."""
     return _steps(("bad", None), ("good", 0))

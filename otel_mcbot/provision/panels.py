@@ -70,6 +70,16 @@ def quiet(panel: Json, words: str) -> Json:
     return {**panel, "fieldConfig": {**panel["fieldConfig"], "defaults": defaults}}
 
 
+def logarithmic(panel: Json, *, linear_below: float | None = None) -> Json:
+    """The panel, its axis in powers of ten; between 0 and ``linear_below``, where there is a 0, it is even."""
+    scale: Json = {"log": 10, "type": "log"}
+    if linear_below is not None:
+        scale = {"linearThreshold": linear_below, "log": 10, "type": "symlog"}
+    defaults = panel["fieldConfig"]["defaults"]
+    defaults = {**defaults, "custom": {**defaults["custom"], "scaleDistribution": scale}}
+    return {**panel, "fieldConfig": {**panel["fieldConfig"], "defaults": defaults}}
+
+
 def named(*names: str) -> list[Json]:
     """The overrides that give series their colours of :data:`.grammar.SERIES`, where they have one.
 
