@@ -109,7 +109,13 @@ def _changed(*labels: str) -> str:
     )
 
 
-def to(uid: str) -> Json:
-    """The link of a panel to another dashboard, about the same bot and time."""
-    picked = "&".join(f"${{{name}:queryparam}}" for name in queries.BOT_VARIABLES.values())
-    return panels.link(TITLES[uid], f"/d/{uid}?{picked}&${{__url_time_range}}")
+def to(uid: str, **taken: str) -> Json:
+    """The link of a panel to another dashboard, about the same bot and time.
+
+    Args:
+        uid: the dashboard, one of :data:`TITLES`.
+        taken: variables there and the labels here whose values they take, as ``pod="strategy"``.
+    """
+    picked = [f"${{{name}:queryparam}}" for name in queries.BOT_VARIABLES.values()]
+    picked += [f"var-{name}=${{__field.labels.{label}}}" for name, label in taken.items()]
+    return panels.link(TITLES[uid], f"/d/{uid}?{'&'.join(picked)}&${{__url_time_range}}")
