@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from otel_mcbot.provision import sources, trading, why
+from otel_mcbot.provision import exchange, execution, quick_system, sources, strategy, system, trading, why
 from otel_mcbot.provision.grammar import Json
 
 DASHBOARDS: Final = "/etc/grafana/dashboards"
@@ -37,6 +37,11 @@ def _provider() -> Json:
 
 
 FILES: Final[Mapping[str, Callable[[], Json]]] = {
+    "dashboards/exchange.json": exchange.build,
+    "dashboards/execution.json": execution.build,
+    "dashboards/quick-system.json": quick_system.build,
+    "dashboards/strategy.json": strategy.build,
+    "dashboards/system.json": system.build,
     "dashboards/trading.json": trading.build,
     "dashboards/why.json": why.build,
     "provisioning/dashboards/dashboards.yaml": _provider,

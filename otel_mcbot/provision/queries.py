@@ -71,11 +71,21 @@ def legend(*labels: str) -> str:
     return " ".join(f"{{{{{label}}}}}" for label in labels)
 
 
-def total(metric: Metric, *by: str, over: str | None = None, part: str = "") -> str:
-    """The sum by some labels; ``over`` a window what a counter rose by. ``part`` as in :func:`series`."""
-    chosen = series(metric, part=part)
+def total(metric: Metric, *by: str, over: str | None = None, where: str = "", part: str = "") -> str:
+    """The sum by some labels, or of everything.
+
+    Args:
+        over: a window; the sum is of what a counter rose by in it.
+        where: one more matcher, as ``'status="filled"'``.
+        part: as in :func:`series`.
+    """
+    chosen = series(metric, *([where] if where else []), part=part)
     inner = chosen if over is None else f"increase({chosen}[{over}])"
-    return f"sum by ({', '.join(by)}) ({inner})"
+    return f"sum{_by(*by)} ({inner})"
+
+
+def _by(*labels: str) -> str:
+    return f" by ({', '.join(labels)})" if labels else ""
 
 
 def quantile(share: float, metric: Metric, *by: str, over: str = STEP) -> str:

@@ -88,7 +88,7 @@ def _now() -> dashboard.Row:
                 ],
                 unit=SECONDS,
                 overrides=[panels.override("State", mappings=[_STATES], unit="none")],
-                links=[why.link()],
+                links=[why.link(), page.to("system")],
             ),
         ],
     )
@@ -115,7 +115,7 @@ def _money() -> dashboard.Row:
                 unit=PERCENT,
                 limit="HighDrawdown",
                 floor=0,
-                links=[why.link()],
+                links=[why.link(), page.to("anomaly")],
             ),
         ],
     )
@@ -195,9 +195,59 @@ def _pnl() -> dashboard.Row:
                 ],
                 unit=USDT,
                 steps=True,
-                links=[why.link(STRATEGY)],
+                links=[why.link(STRATEGY), page.to("strategy")],
             ),
         ],
+    )
+
+
+def _by_position() -> dashboard.Row:
+    realized = f"({total(catalog.realized_profit, SYMBOL)} - {total(catalog.realized_loss, SYMBOL)})"
+    unrealized = total(catalog.unrealized_pnl, SYMBOL)
+    both = f"{realized} + ({unrealized} or 0 * {realized})"
+    return (
+        9,
+        [
+            panels.table(
+                15,
+                "PnL by position",
+                "Each symbol that was traded: what is realized since the bot's start, what the open position would "
+                "add if it were closed, the sum of both, and the fees, which are not in it. Worry about a symbol whose "
+                "sum falls while the others' do not.",
+                [
+                    prometheus(query, instant=True, table=True)
+                    for query in (both, realized, unrealized, total(catalog.fees, SYMBOL))
+                ],
+                unit=USDT,
+                columns={
+                    SYMBOL: "Symbol",
+                    "Value #A": "PnL",
+                    "Value #B": "Realized",
+                    "Value #C": "Unrealized",
+                    "Value #D": "Fees",
+                },
+                overrides=[
+                    panels.override("Symbol", links=[_row_link()]),
+                    *(
+                        panels.override(
+                            column,
+                            thresholds=grammar.sign(),
+                            custom_cellOptions={"type": "color-text"},
+                            color={"mode": "thresholds"},
+                        )
+                        for column in ("PnL", "Realized", "Unrealized")
+                    ),
+                ],
+            )
+        ],
+    )
+
+
+def _row_link() -> Json:
+    """From a symbol's cell to the traces and log lines behind it."""
+    return panels.link(
+        "Why? Its traces and log lines",
+        f"/d/{why.UID}?var-bot=${{bot}}&var-{SYMBOL}=${{__value.raw}}&${{__url_time_range}}",
     )
 
 
@@ -225,15 +275,7 @@ def _positions() -> dashboard.Row:
                     "Value #C": "Unrealized PnL",
                 },
                 overrides=[
-                    panels.override(
-                        "Symbol",
-                        links=[
-                            panels.link(
-                                "Why? Its traces and log lines",
-                                f"/d/{why.UID}?var-bot=${{bot}}&var-{SYMBOL}=${{__value.raw}}&${{__url_time_range}}",
-                            )
-                        ],
-                    ),
+                    panels.override("Symbol", links=[_row_link()]),
                     panels.override("Notional", **money),
                     panels.override(
                         "Unrealized PnL",
@@ -282,7 +324,7 @@ def _orders() -> dashboard.Row:
                 "burst: a loop that trades against itself.",
                 [prometheus(total(catalog.fills, SYMBOL, "side", over="$__interval"), legend(SYMBOL, "side"))],
                 unit=COUNT,
-                links=[why.link(SYMBOL)],
+                links=[why.link(SYMBOL), page.to("execution")],
             ),
             panels.curve(
                 12,
@@ -299,7 +341,7 @@ def _orders() -> dashboard.Row:
                 limit="HighSlippage",
                 floor=0,
                 now_and_then=True,
-                links=[why.link(SYMBOL, STRATEGY)],
+                links=[why.link(SYMBOL, STRATEGY), page.to("execution")],
             ),
         ],
     )
@@ -328,7 +370,7 @@ def _costs() -> dashboard.Row:
                 limit=5.0,
                 floor=0,
                 now_and_then=True,
-                links=[why.link(SYMBOL)],
+                links=[why.link(SYMBOL), page.to("execution")],
             ),
         ],
     )
@@ -338,9 +380,9 @@ def build() -> Json:
     """The file ``trading.json``."""
     return dashboard.dashboard(
         UID,
-        "Trading Overview",
+        page.TITLES[UID],
         "One bot: is it alive, does it earn, what does it hold, what does it cost.",
-        [_now(), _money(), _risk(), _pnl(), _positions(), _orders(), _costs()],
+        [_now(), _money(), _risk(), _pnl(), _by_position(), _positions(), _orders(), _costs()],
         variables=page.variables(SYMBOL, STRATEGY),
         annotations=page.marks(),
         links=[dashboard.others()],
