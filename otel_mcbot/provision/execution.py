@@ -153,23 +153,28 @@ def _rejections() -> dashboard.Row:
                 ),
                 "no order has been rejected",
             ),
-            panels.quiet(
-                panels.curve(
-                    8,
-                    "Rejections in a row",
-                    "Orders rejected since the last fill. Worry from the red line on: something refuses every order, "
-                    "and Rejections by reason says what.",
-                    [prometheus(series(catalog.execution_consecutive_rejections), "in a row")],
-                    unit=COUNT,
-                    limit="ExecutionConsecutiveRejections",
-                    floor=0,
-                    colour="money",
-                    steps=True,
-                    links=[why.link()],
-                ),
-                _NO_DETECTORS,
-            ),
+            rejections_in_a_row(8),
         ],
+    )
+
+
+def rejections_in_a_row(id: int) -> Json:
+    """The panel of how many orders were rejected since the last one that was not."""
+    return panels.quiet(
+        panels.curve(
+            id,
+            "Rejections in a row",
+            "Orders rejected since the last fill. Worry from the red line on: something refuses every order, "
+            "and Rejections by reason says what.",
+            [prometheus(series(catalog.execution_consecutive_rejections), "in a row")],
+            unit=COUNT,
+            limit="ExecutionConsecutiveRejections",
+            floor=0,
+            colour="money",
+            steps=True,
+            links=[why.link()],
+        ),
+        _NO_DETECTORS,
     )
 
 
