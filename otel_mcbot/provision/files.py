@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar, copy_context
 from pathlib import Path
 from typing import Any, Final
 
-from otel_mcbot.provision import exchange, execution, quick_system, sources, strategy, system, trading, why
+from otel_mcbot.provision import (
+    alerting,
+    anomaly,
+    exchange,
+    execution,
+    grammar,
+    onchain,
+    orchestrator,
+    quick_overview,
+    quick_strategy,
+    quick_system,
+    regime,
+    routing,
+    runbooks,
+    sources,
+    strategy,
+    system,
+    trading,
+    why,
+)
 from otel_mcbot.provision.grammar import Json
+from otel_mcbot.rules import RULES, Rule
 
 DASHBOARDS: Final = "/etc/grafana/dashboards"
 """Where the server finds the folder ``dashboards``."""
@@ -24,8 +48,8 @@ def _provider() -> Json:
             {
                 "allowUiUpdates": False,
                 "disableDeletion": True,
-                "folder": "otel-mcbot",
-                "folderUid": "otel-mcbot",
+                # no id: the rules, which come first, find or make their folder by its title, and this is the same one
+                "folder": alerting.FOLDER,
                 "name": "otel-mcbot",
                 "options": {"foldersFromFilesStructure": False, "path": DASHBOARDS},
                 "orgId": 1,
@@ -36,59 +60,124 @@ def _provider() -> Json:
     }
 
 
+def _rules() -> Json:
+    return alerting.rules({Path(path).stem: make for path, make in FILES.items() if path.endswith(".json")})
+
+
 FILES: Final[Mapping[str, Callable[[], Json]]] = {
+    "dashboards/anomaly.json": anomaly.build,
     "dashboards/exchange.json": exchange.build,
     "dashboards/execution.json": execution.build,
+    "dashboards/onchain.json": onchain.build,
+    "dashboards/orchestrator.json": orchestrator.build,
+    "dashboards/quick-overview.json": quick_overview.build,
+    "dashboards/quick-strategy.json": quick_strategy.build,
     "dashboards/quick-system.json": quick_system.build,
+    "dashboards/regime.json": regime.build,
+    "dashboards/runbooks.json": runbooks.build,
     "dashboards/strategy.json": strategy.build,
     "dashboards/system.json": system.build,
     "dashboards/trading.json": trading.build,
     "dashboards/why.json": why.build,
+    "provisioning/alerting/contact-points.yaml": routing.contact_points,
+    "provisioning/alerting/mute-timings.yaml": routing.mute_timings,
+    "provisioning/alerting/policies.yaml": routing.policies,
+    "provisioning/alerting/rules.yaml": _rules,
+    "provisioning/alerting/templates.yaml": routing.templates,
     "provisioning/dashboards/dashboards.yaml": _provider,
     "provisioning/datasources/datasources.yaml": sources.build,
 }
 """Path below ``grafana/`` → what makes it. All else in these folders is foreign."""
 
 
+KEEP: Final = ('"execErrState": "KeepLast"', "execErrState: KeepLast")
+"""The one thing that is not written as JSON: Grafana before 11 refuses the word, and so a ``sed`` can put ``OK`` there."""
+
+
 def text(path: str) -> str:
     """The file as it should be: sorted, so that it is the same on every machine and differs where the code does."""
     head = HEAD if path.endswith(".yaml") else ""
-    return head + json.dumps(FILES[path](), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return head + json.dumps(FILES[path](), indent=2, sort_keys=True, ensure_ascii=False).replace(*KEEP) + "\n"
 
 
-def write(root: Path) -> list[str]:
-    """Write what is not as it should be. Returns the paths written. Raises ``OSError`` where that cannot be done."""
+def read(content: str) -> Any:
+    """What is in a file, made by :func:`text` or changed by somebody. Raises ``ValueError``."""
+    return json.loads(content.removeprefix(HEAD).replace(*reversed(KEEP)))
+
+
+def texts(root: Path, *, rules: Sequence[Rule] = RULES, mute: Sequence[str] = ()) -> dict[str, str]:
+    """All files as they should be below ``root``. Raises ``ValueError`` for a mute window that is none.
+
+    Args:
+        root: the runbooks are in ``docs/runbooks`` beside it.
+        rules: with the thresholds that are judged by and drawn.
+        mute: when the exchange is maintained, as :func:`.routing.window` reads it.
+    """
+    choices: dict[ContextVar[Any], Any] = {
+        grammar.in_force: rules,
+        routing.windows: mute,
+        runbooks.folder: root.parent / "docs" / "runbooks",
+    }
+
+    def made() -> dict[str, str]:
+        for variable, value in choices.items():
+            variable.set(value)
+        return {path: text(path) for path in FILES}
+
+    return copy_context().run(made)
+
+
+def write(root: Path, *, rules: Sequence[Rule] = RULES, mute: Sequence[str] = ()) -> list[str]:
+    """Write what is not as it should be, nothing before all of it is made. Returns the paths written.
+
+    Raises ``OSError`` where that cannot be done, ``ValueError`` as :func:`texts`.
+    """
     written = []
-    for path in FILES:
+    for path, content in texts(root, rules=rules, mute=mute).items():
         file = root / path
-        if not file.exists() or file.read_text(encoding="utf-8", errors="replace") != text(path):
+        if not file.exists() or file.read_text(encoding="utf-8", errors="replace") != content:
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text(path), encoding="utf-8")
+            _replace(file, content)
             written.append(path)
     return written
 
 
-def differences(root: Path) -> Iterator[str]:
+def _replace(file: Path, content: str) -> None:
+    """At once, so that a server that reads it now reads the old file or the new one."""
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=".", suffix=".new")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as new:
+            new.write(content)
+        Path(name).chmod(0o644)
+        Path(name).replace(file)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(name).unlink()
+        raise
+
+
+def differences(root: Path, *, rules: Sequence[Rule] = RULES, mute: Sequence[str] = ()) -> Iterator[str]:
     """What is not as it should be, a line each: the file, the place in it, what is there and what should be."""
-    for path in FILES:
+    wanted = texts(root, rules=rules, mute=mute)
+    for path, content in wanted.items():
         file = root / path
         if not file.exists():
             yield f"{path}: is missing"
             continue
         there = file.read_text(encoding="utf-8", errors="replace")
-        if there == text(path):
+        if there == content:
             continue
         try:
-            found = list(compare(json.loads(there.removeprefix(HEAD)), json.loads(text(path).removeprefix(HEAD))))
+            found = list(compare(read(there), read(content)))
         except ValueError as error:
             yield f"{path}: is not JSON: {error}"
             continue
         for place in found or ["is written otherwise (order, spaces, first line)"]:
             yield f"{path}: {place}"
-    for folder in sorted({str(Path(path).parent) for path in FILES}):
+    for folder in sorted({str(Path(path).parent) for path in wanted}):
         for file in sorted((root / folder).glob("*")):
             path = file.relative_to(root).as_posix()
-            if path not in FILES:
+            if path not in wanted:
                 yield f"{path}: is nothing that the code makes"
 
 

@@ -1,0 +1,132 @@
+"""Rules as Grafana evaluates them, made from the rows of :mod:`otel_mcbot.rules`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from otel_mcbot.provision import grammar, messages
+from otel_mcbot.provision.grammar import Json
+from otel_mcbot.rules import Rule, Severity, text
+
+FOLDER: Final = "otel-mcbot"
+INTERVAL: Final = "10s"
+"""Bots export every 10 seconds; Grafana's scheduler knows nothing shorter."""
+
+LATER: Final = 30 * 60
+"""Seconds after which a warning that goes on becomes critical."""
+
+RETIRED: Final[tuple[str, ...]] = ()
+"""Names of rules that are no more. Grafana keeps what is no longer in its files until it is told to delete it."""
+
+_SECONDS: Final[Mapping[str, int]] = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+
+
+def uid(name: str, *, later: bool = False) -> str:
+    """Id of a rule, or of the one that speaks up when a warning goes on."""
+    return f"mcbot-{name}-30m" if later else f"mcbot-{name}"
+
+
+def later(duration: str, seconds: int = LATER) -> str:
+    """A duration and some seconds more.
+
+    >>> later("45m"), later("1d"), later("0s")
+    ('1h15m', '1d30m', '30m')
+    """
+    left = seconds + sum(int(count) * _SECONDS[name] for count, name in re.findall(r"(\d+)([dhms])", duration))
+    parts = []
+    for name, size in _SECONDS.items():
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count}{name}")
+    return "".join(parts) or "0s"
+
+
+def rules(dashboards: Mapping[str, Callable[[], Json]]) -> Json:
+    """The file ``rules.yaml``. ``dashboards`` makes those that rules link to: uid → the dashboard."""
+    made = {name: build() for name, build in dashboards.items()}
+    panels = {f"{name}/{panel['title']}": panel["id"] for name, each in made.items() for panel in each["panels"]}
+    rows = grammar.in_force.get()
+    groups: dict[str, list[Json]] = {}
+    for rule in rows:
+        group = groups.setdefault(rule.family, [])
+        group.append(_rule(rule, panels))
+        if rule.escalation:
+            group.append(_escalation(rule, panels))
+    return {
+        "apiVersion": 1,
+        "deleteRules": [{"orgId": 1, "uid": each} for each in _gone(rows)],
+        "groups": [
+            {"folder": FOLDER, "interval": INTERVAL, "name": family, "orgId": 1, "rules": group}
+            for family, group in groups.items()
+        ],
+    }
+
+
+def _gone(rows: Iterable[Rule]) -> list[str]:
+    """What may be left from before: retired rules, and escalations that are no more."""
+    return sorted(
+        [uid(name, later=after) for name in RETIRED for after in (False, True)]
+        + [uid(rule.name, later=True) for rule in rows if not rule.escalation]
+    )
+
+
+def _rule(rule: Rule, panels: Mapping[str, int]) -> Json:
+    alert = rule.on_error == "alert"
+    return {
+        "annotations": _annotations(rule, panels),
+        "condition": "B",
+        "data": [
+            {
+                "datasourceUid": "prometheus",
+                "model": {"editorMode": "code", "expr": rule.query, "instant": True, "range": False, "refId": "A"},
+                "refId": "A",
+                "relativeTimeRange": {"from": 600, "to": 0},
+            },
+            {
+                "datasourceUid": "__expr__",
+                "model": {
+                    "datasource": {"type": "__expr__", "uid": "__expr__"},
+                    # a query alone never fires at the value 0
+                    "expression": f"$A {rule.op} {rule.threshold:.15g}",
+                    "refId": "B",
+                    "type": "math",
+                },
+                "refId": "B",
+                "relativeTimeRange": {"from": 0, "to": 0},
+            },
+        ],
+        "execErrState": "Alerting" if alert else "KeepLast",
+        "for": rule.hold,
+        "labels": {"family": rule.family, "severity": rule.severity.value},
+        "noDataState": "Alerting" if alert else "OK",
+        "title": rule.name,
+        "uid": uid(rule.name),
+    }
+
+
+def _escalation(rule: Rule, panels: Mapping[str, int]) -> Json:
+    made = _rule(rule, panels)
+    return made | {
+        "for": later(rule.hold),
+        "labels": made["labels"] | {"escalated_from": rule.name, "severity": Severity.CRITICAL.value},
+        "title": f"{rule.name} (30 min)",
+        "uid": uid(rule.name, later=True),
+    }
+
+
+def _annotations(rule: Rule, panels: Mapping[str, int]) -> dict[str, str]:
+    found = {
+        messages.SUMMARY: text.grafana(rule),
+        messages.RUNBOOK: f"/d/runbooks?viewPanel={panels.get(f'runbooks/{rule.name}', 0)}",
+    }
+    if rule.panel in panels:
+        dashboard, _, _ = rule.panel.partition("/")
+        panel = str(panels[rule.panel])
+        found |= {
+            "__dashboardUid__": dashboard,
+            "__panelId__": panel,
+            messages.PANEL: f"{dashboard}?viewPanel={panel}",
+        }
+    return found

@@ -1,0 +1,58 @@
+"""The dashboard of runbooks: one text panel a rule, which its alert links to."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Final
+
+from otel_mcbot.provision import dashboard, grammar
+from otel_mcbot.provision.grammar import Json
+from otel_mcbot.rules import RULES, Rule
+
+UID: Final = "runbooks"
+
+folder: Final[ContextVar[Path]] = ContextVar("folder", default=Path("docs/runbooks"))
+"""Where they are written, a file ``NAME.md`` for each rule."""
+
+
+def build() -> Json:
+    """The file ``runbooks.json``."""
+    rules = {rule.name: rule for rule in grammar.in_force.get()}
+    return dashboard.dashboard(
+        UID,
+        "Runbooks",
+        "What to do about each alert: what it means, where to look, what to do.",
+        [(_height(rule), [_panel(at, rules.get(rule.name, rule))]) for at, rule in enumerate(RULES, 1)],
+        variables=[],
+        links=[dashboard.others()],
+    )
+
+
+def _height(rule: Rule) -> int:
+    """About what the text needs, in rows of Grafana's grid."""
+    return max(6, len(_text(rule).splitlines()) + 4)
+
+
+def _panel(id: int, rule: Rule) -> Json:
+    return {
+        "description": f"{rule.severity.value}: {rule.condition}, for {rule.hold}",
+        "fieldConfig": {"defaults": {}, "overrides": []},
+        "id": id,
+        "options": {
+            "code": {"language": "plaintext", "showLineNumbers": False, "showMiniMap": False},
+            "content": _text(rule),
+            "mode": "markdown",
+        },
+        "targets": [],
+        "title": rule.name,
+        "type": "text",
+    }
+
+
+def _text(rule: Rule) -> str:
+    file = folder.get() / f"{rule.name}.md"
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return f"The runbook is the file `docs/runbooks/{rule.name}.md` of the project."
