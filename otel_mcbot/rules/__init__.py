@@ -9,9 +9,19 @@ from __future__ import annotations
 from typing import Final
 
 from .account import ACCOUNT
+from .exchange import EXCHANGE, WEBSOCKET
+from .execution import EXECUTION, ORDERS
+from .onchain import ONCHAIN
+from .pipeline import PIPELINE
+from .process import BUS, PROCESS
 from .rule import BOT, IDENTITY, Rule, Severity, Unit
+from .strategy import ANOMALY, ORCHESTRATOR, STRATEGY
+from .watch import WATCH
 
-RULES: Final[tuple[Rule, ...]] = (*ACCOUNT,)
+RULES: Final[tuple[Rule, ...]] = (
+    *(*WATCH, *ACCOUNT, *EXECUTION, *ORDERS, *EXCHANGE, *WEBSOCKET, *STRATEGY, *ANOMALY, *ORCHESTRATOR),
+    *(*ONCHAIN, *BUS, *PROCESS, *PIPELINE),
+)
 """All of them, in the order of the families."""
 
 

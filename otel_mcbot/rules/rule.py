@@ -37,7 +37,7 @@ class Unit(StrEnum):
     USDT = "usdt"
     TIMES = "times"
     NUMBER = "number"
-    """As it is, three significant digits."""
+    """As it is, four significant digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,10 @@ class Rule:
         value: PromQL of the number that is judged, a series for each thing that may be wrong; ``$name`` stands for a
             parameter. It must carry :data:`IDENTITY`.
         op: ``>``, ``>=``, ``<``, ``<=`` or ``==``: ``value op threshold`` is the condition.
-        threshold: a parameter like the others, named ``threshold``.
+        threshold: a parameter like the others, named ``threshold``; of an ``==`` it is a fact and may not be set.
         unit: of value and threshold, for people.
-        text: one sentence that says what is wrong; ``{value}``, ``{threshold}`` and any label, as ``{symbol}``, stand
-            for what they are at that moment.
+        text: one sentence that says what is wrong; ``{value}``, any parameter as ``{threshold}`` and any label as
+            ``{symbol}`` stand for what they are at that moment.
         labels: what tells the series of one bot apart, as ``("symbol",)``.
         panel: ``uid/title`` of the panel that shows the value.
         parameters: more that may be set, with their defaults: durations as ``15m``, numbers.
@@ -84,15 +84,14 @@ class Rule:
 
     @property
     def settings(self) -> dict[str, float | str]:
-        """Every parameter that may be set, with its default: ``threshold``, ``hold`` and :attr:`parameters`."""
-        return {"threshold": self.threshold, "hold": self.hold, **self.parameters}
+        """Every parameter that may be set, with its value: ``threshold``, ``hold`` and :attr:`parameters`."""
+        judged = {} if self.op == "==" else {"threshold": self.threshold}
+        return {**judged, "hold": self.hold, **self.parameters}
 
     @property
     def query(self) -> str:
         """The PromQL of the value, on one line, its parameters filled in."""
-        filled = {
-            name: f"{value:g}" if isinstance(value, float | int) else value for name, value in self.settings.items()
-        }
+        filled = {name: _written(value) for name, value in self.settings.items()}
         return " ".join(Template(self.value).substitute(filled).split())
 
     @property

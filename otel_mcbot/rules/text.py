@@ -21,8 +21,8 @@ _TEMPLATES: Final[Mapping[Unit, str]] = {
     Unit.BYTES: "{{{{ humanize1024 {} }}}}B",
     Unit.BPS: '{{{{ printf "%.4g" {} }}}} bp',
     Unit.USDT: '{{{{ printf "%.2f" {} }}}} USDT',
-    Unit.TIMES: '{{{{ printf "%.3g" {} }}}}×',
-    Unit.NUMBER: '{{{{ printf "%.3g" {} }}}}',
+    Unit.TIMES: '{{{{ printf "%.4g" {} }}}}×',
+    Unit.NUMBER: '{{{{ printf "%.4g" {} }}}}',
 }
 
 
@@ -78,7 +78,7 @@ def number(value: float, unit: Unit) -> str:
         return f"{value:.4g} bp"
     if unit is Unit.USDT:
         return f"{value:.2f} USDT"
-    return f"{value:.3g}×" if unit is Unit.TIMES else f"{value:.3g}"
+    return f"{value:.4g}×" if unit is Unit.TIMES else f"{value:.4g}"
 
 
 def _duration(seconds: float) -> str:
