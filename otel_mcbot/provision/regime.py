@@ -186,19 +186,22 @@ def _errors() -> dashboard.Row:
     return (
         9,
         [
-            panels.bars(
-                7,
-                "Errors",
-                "Errors in each step, by component and exception class. Worry about a kind that you have not seen "
-                "before, and about one that comes with every bar: look for its log line.",
-                [
-                    prometheus(
-                        total(catalog.errors, "component", "error_type", over="$__interval"),
-                        legend("component", "error_type"),
-                    )
-                ],
-                unit=COUNT,
-                links=[why.link(), page.to("system")],
+            panels.quiet(
+                panels.bars(
+                    7,
+                    "Errors",
+                    "Errors in each step, by component and exception class. Worry about a kind that you have not seen "
+                    "before, and about one that comes with every bar: look for its log line.",
+                    [
+                        prometheus(
+                            f"{total(catalog.errors, 'component', 'error_type', over='$__interval')} > 0",
+                            legend("component", "error_type"),
+                        )
+                    ],
+                    unit=COUNT,
+                    links=[why.link(), page.to("system")],
+                ),
+                "no error in this time",
             ),
             panels.quiet(
                 panels.curve(
