@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 from otel_mcbot import catalog
@@ -10,29 +9,11 @@ from otel_mcbot.provision import dashboard, page, panels, why
 from otel_mcbot.provision.grammar import COLOURS, COUNT, SECONDS, SHARE, TIMES, Json
 from otel_mcbot.provision.panels import prometheus
 from otel_mcbot.provision.queries import INSTANCE, JOB, SHOWN, SYMBOL, legend, series, total
+from otel_mcbot.rules.watch import TIMEFRAMES
 
 UID: Final = "regime"
 
 TIMEFRAME: Final = "timeframe"
-
-TIMEFRAMES: Final[Mapping[str, int]] = {
-    "1s": 1,
-    "1m": 60,
-    "3m": 180,
-    "5m": 300,
-    "15m": 900,
-    "30m": 1_800,
-    "1h": 3_600,
-    "2h": 7_200,
-    "4h": 14_400,
-    "6h": 21_600,
-    "8h": 28_800,
-    "12h": 43_200,
-    "1d": 86_400,
-    "3d": 259_200,
-    "1w": 604_800,
-}
-"""Timeframe → seconds: those that exchanges have. A query cannot read the one from the other."""
 
 LATE, LOST = 2, 3
 """Ages, in timeframes, from which a symbol is late and from which it counts as lost."""
@@ -46,10 +27,11 @@ _MISSING_MARKET: Final = "the bot does not report it"
 def ages() -> str:
     """The age of each last bar in timeframes: below 1 between two bars, 2 when one did not come."""
 
-    def of(timeframe: str) -> str:
-        return series(catalog.bar_age, f'{TIMEFRAME}="{timeframe}"')
+    def of(match: str, timeframe: str) -> str:
+        return series(catalog.bar_age, f'{TIMEFRAME}{match}"{timeframe}"')
 
-    return " or ".join(f"{of(timeframe)} / {seconds}" for timeframe, seconds in TIMEFRAMES.items())
+    known = [f"{of('=', name)} / {seconds}" for name, seconds in TIMEFRAMES.items()]
+    return " or ".join([*known, f"{of('!~', '|'.join(TIMEFRAMES))} / {TIMEFRAMES['1d']}"])
 
 
 def _market() -> dashboard.Row:
@@ -80,7 +62,7 @@ def _market() -> dashboard.Row:
                     f"How many feeds (a symbol in a timeframe) are older than {LATE} of their timeframes, and the "
                     f"worst {WORST} of them with their age in timeframes. Worry above 0: the bot decides on old "
                     "prices. Exchange Health says whether the connection is there. Timeframes that no exchange has "
-                    "are not judged.",
+                    "are taken for a day.",
                     [
                         prometheus(f"sum by ({JOB}, {INSTANCE}) (({ages()}) > bool {LATE})", "stale", instant=True),
                         prometheus(f"topk({WORST}, ({ages()}) > {LATE})", legend(SYMBOL, TIMEFRAME), instant=True),
