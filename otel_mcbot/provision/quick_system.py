@@ -8,7 +8,7 @@ from otel_mcbot import catalog
 from otel_mcbot.provision import dashboard, grammar, page, panels, why
 from otel_mcbot.provision.grammar import BYTES, COUNT, PERCENT, SECONDS, Json
 from otel_mcbot.provision.panels import prometheus
-from otel_mcbot.provision.queries import Metric, series
+from otel_mcbot.provision.queries import SYMBOL, Metric, series
 
 UID: Final = "quick-system"
 
@@ -131,7 +131,7 @@ def build() -> Json:
                 ],
             ),
         ],
-        variables=page.variables(),
+        variables=page.variables(SYMBOL),
         annotations=page.marks(),
         links=[dashboard.others()],
         since="now-1h",

@@ -8,7 +8,7 @@ from otel_mcbot import catalog
 from otel_mcbot.provision import dashboard, grammar, page, panels, why
 from otel_mcbot.provision.grammar import BYTES, COUNT, PER_SECOND, PERCENT, SECONDS, SHARE, Json
 from otel_mcbot.provision.panels import prometheus
-from otel_mcbot.provision.queries import INSTANCE, JOB, STEP, legend, quantile, series, total
+from otel_mcbot.provision.queries import INSTANCE, JOB, STEP, legend, of_bot, quantile, series, total
 
 UID: Final = "system"
 
@@ -16,17 +16,17 @@ UID: Final = "system"
 
 QUEUE_SIZE: Final = "otelcol_exporter_queue_size"
 QUEUE_CAPACITY: Final = "otelcol_exporter_queue_capacity"
-SEND_FAILED: Final = (
-    "otelcol_exporter_send_failed_metric_points_total",
-    "otelcol_exporter_send_failed_spans_total",
-    "otelcol_exporter_send_failed_log_records_total",
-)
-"""What the Collector gave up sending."""
+FAILED: Final = '{__name__=~"otelcol_exporter_(send|enqueue)_failed_.+_total"}'
+"""What the Collector gave up sending, or could not even put in the queue: points, spans, log lines."""
+HEARD: Final = "otelcol_process_uptime_seconds_total"
+"""What the Collector says as long as it lives."""
+FOLDED: Final = '__name__=~"mcbot_.+",__name__!~".+_(bucket|sum)",otel_metric_overflow="true"'
+"""Series that stand for all the label sets that were too many."""
 RECEIVED: Final = "mcbot_collector_received_points"
 """One sample a request of a bot, its value the number of points in it."""
 STORED: Final = "target_info"
 """One sample a request that Prometheus took."""
-UP: Final = "up"
+UP: Final = 'up{backend!=""}'
 HOST_CPU: Final = "system_cpu_utilization_ratio"
 HOST_MEMORY: Final = "system_memory_utilization_ratio"
 HOST_DISK: Final = "system_filesystem_utilization_ratio"
@@ -155,14 +155,15 @@ def _bus() -> list[dashboard.Row]:
                         13,
                         "Telemetry dropped",
                         "What the bot could not tell in each step: by kind and reason; exceptions inside the telemetry "
-                        "by place. Worry about any that goes on: dashboards and alerts are blind there, and the "
-                        "trading does not feel it.",
+                        "by place; metrics of which too many label sets are folded into one. Worry about any that goes "
+                        "on: dashboards and alerts are blind there, and the trading does not feel it.",
                         [
                             prometheus(
                                 total(catalog.telemetry_dropped, "signal", "reason", over="$__interval"),
                                 legend("signal", "reason"),
                             ),
                             prometheus(total(catalog.telemetry_failures, "place", over="$__interval"), legend("place")),
+                            prometheus(f"count by (__name__) ({{{of_bot()},{FOLDED}}})", "folded: {{__name__}}"),
                         ],
                         unit=COUNT,
                         links=[_WHY],
@@ -337,7 +338,10 @@ def _points(id: int) -> Json:
 
 def _collector() -> list[dashboard.Row]:
     size, capacity = (f"max by (exporter) ({name})" for name in (QUEUE_SIZE, QUEUE_CAPACITY))
-    failed = " or ".join(f"sum by (exporter) (increase({name}[$__interval]))" for name in SEND_FAILED)
+    # a difference, not an increase: the first failure is what the series begins with; until then there is a 0
+    failed = f"sum by (exporter) ({FAILED})"
+    before = f"(sum by (exporter) ({FAILED} offset $__interval) or 0 * {failed})"
+    lost = f"clamp_min({failed} - {before}, 0) or 0 * {size}"
     return [
         (
             9,
@@ -358,12 +362,25 @@ def _collector() -> list[dashboard.Row]:
                     panels.curve(
                         15,
                         "Collector queue",
-                        "How full the Collector's queue for each store is. Worry when it only rises: the store does "
-                        "not take anything, and at 100 % the bots are told to keep what they have.",
-                        [prometheus(f"{size} / {capacity}", legend("exporter"))],
+                        "How full the Collector's queue for each store is, and how long ago the Collector was heard of "
+                        "(right). Worry when a queue only rises: the store does not take anything, and at 100 % the "
+                        "bots are told to keep what they have. After a minute of silence: the Collector is down.",
+                        [
+                            prometheus(f"{size} / {capacity}", legend("exporter")),
+                            prometheus(f"time() - max (max_over_time(timestamp({HEARD})[1h:30s]))", "last heard"),
+                        ],
                         unit=SHARE,
                         limit="CollectorQueueFilling",
                         floor=0,
+                        overrides=[
+                            panels.override(
+                                "last heard",
+                                unit=SECONDS,
+                                custom_axisPlacement="right",
+                                custom_thresholdsStyle={"mode": "off"},
+                                color={"fixedColor": grammar.COLOURS["muted"], "mode": "fixed"},
+                            )
+                        ],
                     ),
                     _NO_COLLECTOR,
                 ),
@@ -378,10 +395,10 @@ def _collector() -> list[dashboard.Row]:
                         "Collector send failures",
                         "Points, spans and log lines that the Collector gave up sending, in each step. Worry about "
                         "any: they are gone. Points received and refused says whose, the Collector's log why.",
-                        [prometheus(failed, legend("exporter"))],
+                        [prometheus(lost, legend("exporter"))],
                         unit=COUNT,
                     ),
-                    "the Collector could send everything",
+                    _NO_COLLECTOR,
                 ),
                 panels.quiet(
                     panels.curve(

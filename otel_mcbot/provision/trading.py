@@ -258,33 +258,36 @@ def _positions() -> dashboard.Row:
     return (
         9,
         [
-            panels.table(
-                9,
-                "Open positions",
-                "What the bot holds now: quantity without its side, value at the last price, PnL if it were closed. "
-                "Worry about a symbol that you did not expect, and about one that the exchange does not know.",
-                [
-                    prometheus(f"max by ({SYMBOL}) ({series(metric)}) {is_open}", instant=True, table=True)
-                    for metric in columns
-                ],
-                unit=grammar.BASE,
-                columns={
-                    SYMBOL: "Symbol",
-                    "Value #A": "Quantity",
-                    "Value #B": "Notional",
-                    "Value #C": "Unrealized PnL",
-                },
-                overrides=[
-                    panels.override("Symbol", links=[_row_link()]),
-                    panels.override("Notional", **money),
-                    panels.override(
-                        "Unrealized PnL",
-                        **money,
-                        thresholds=grammar.sign(),
-                        custom_cellOptions={"type": "color-text"},
-                        color={"mode": "thresholds"},
-                    ),
-                ],
+            panels.quiet(
+                panels.table(
+                    9,
+                    "Open positions",
+                    "What the bot holds now: quantity without its side, value at the last price, PnL if it were closed. "
+                    "Worry about a symbol that you did not expect, and about one that the exchange does not know.",
+                    [
+                        prometheus(f"max by ({SYMBOL}) ({series(metric)}) {is_open}", instant=True, table=True)
+                        for metric in columns
+                    ],
+                    unit=grammar.BASE,
+                    columns={
+                        SYMBOL: "Symbol",
+                        "Value #A": "Quantity",
+                        "Value #B": "Notional",
+                        "Value #C": "Unrealized PnL",
+                    },
+                    overrides=[
+                        panels.override("Symbol", links=[_row_link()]),
+                        panels.override("Notional", **money),
+                        panels.override(
+                            "Unrealized PnL",
+                            **money,
+                            thresholds=grammar.sign(),
+                            custom_cellOptions={"type": "color-text"},
+                            color={"mode": "thresholds"},
+                        ),
+                    ],
+                ),
+                "no position is open",
             ),
             panels.curve(
                 10,
@@ -329,19 +332,16 @@ def _orders() -> dashboard.Row:
             panels.curve(
                 12,
                 "Slippage (95 % of the fills are better)",
-                "Distance of the fills from the expected price, by strategy and symbol. A dot is one order: click it. "
+                "Distance of the fills from the expected price, by symbol and side. A dot is one order: click it. "
                 "Worry from the red line on: the market is thin or fast, or the orders are too big.",
                 [
-                    prometheus(
-                        quantile(0.95, catalog.strategy_slippage, STRATEGY, SYMBOL),
-                        legend(STRATEGY, SYMBOL),
-                    )
+                    prometheus(quantile(0.95, catalog.slippage, SYMBOL, "side"), legend(SYMBOL, "side")),
                 ],
                 unit=BPS,
                 limit="HighSlippage",
                 floor=0,
                 now_and_then=True,
-                links=[why.link(SYMBOL, STRATEGY), page.to("execution")],
+                links=[why.link(SYMBOL), page.to("execution"), page.to("strategy")],
             ),
         ],
     )
