@@ -17,6 +17,7 @@ from otel_mcbot.provision import (
     exchange,
     execution,
     grammar,
+    mirror,
     onchain,
     orchestrator,
     quick_overview,
@@ -79,6 +80,7 @@ FILES: Final[Mapping[str, Callable[[], Json]]] = {
     "dashboards/system.json": system.build,
     "dashboards/trading.json": trading.build,
     "dashboards/why.json": why.build,
+    "mirror/prometheus-rules.yaml": mirror.build,
     "provisioning/alerting/contact-points.yaml": routing.contact_points,
     "provisioning/alerting/mute-timings.yaml": routing.mute_timings,
     "provisioning/alerting/policies.yaml": routing.policies,
@@ -91,7 +93,7 @@ FILES: Final[Mapping[str, Callable[[], Json]]] = {
 
 
 KEEP: Final = ('"execErrState": "KeepLast"', "execErrState: KeepLast")
-"""The one thing that is not written as JSON: Grafana before 11 refuses the word, and so a ``sed`` can put ``OK`` there."""
+"""What is not written as JSON: a Grafana that does not know the word yet wants ``OK``, and so a ``sed`` can put it."""
 
 
 def text(path: str) -> str:
@@ -102,7 +104,7 @@ def text(path: str) -> str:
 
 def read(content: str) -> Any:
     """What is in a file, made by :func:`text` or changed by somebody. Raises ``ValueError``."""
-    return json.loads(content.removeprefix(HEAD).replace(*reversed(KEEP)))
+    return json.loads(content.removeprefix(HEAD).replace(KEEP[1], KEEP[0]))
 
 
 def texts(root: Path, *, rules: Sequence[Rule] = RULES, mute: Sequence[str] = ()) -> dict[str, str]:

@@ -6,12 +6,15 @@ thresholds that dashboards draw, the pages. Nothing here imports anything but th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from .account import ACCOUNT
 from .exchange import EXCHANGE, WEBSOCKET
 from .execution import EXECUTION, ORDERS
 from .onchain import ONCHAIN
+from .overrides import OverrideError, changed
 from .pipeline import PIPELINE
 from .process import BUS, PROCESS
 from .rule import BOT, IDENTITY, Rule, Severity, Unit
@@ -33,4 +36,17 @@ def find(name: str) -> Rule:
     raise KeyError(name)
 
 
-__all__ = ["BOT", "IDENTITY", "RULES", "Rule", "Severity", "Unit", "find"]
+def load(sets: Sequence[str] = (), file: Path | None = None) -> tuple[Rule, ...]:
+    """All of them with other thresholds: as the file says, and then as ``sets`` say.
+
+    Args:
+        sets: ``NAME.parameter=value`` each.
+        file: TOML, a table a rule. ``None``: no file.
+
+    Raises:
+        OverrideError: there is no such rule, parameter or file, or the value cannot be; a line for people.
+    """
+    return changed(RULES, sets, file)
+
+
+__all__ = ["BOT", "IDENTITY", "RULES", "OverrideError", "Rule", "Severity", "Unit", "find", "load"]

@@ -91,13 +91,13 @@ class Rule:
     @property
     def query(self) -> str:
         """The PromQL of the value, on one line, its parameters filled in."""
-        filled = {name: _written(value) for name, value in self.settings.items()}
+        filled = {name: written(value) for name, value in self.settings.items()}
         return " ".join(Template(self.value).substitute(filled).split())
 
     @property
     def condition(self) -> str:
         """The PromQL that has a result while something is wrong."""
-        return f"({self.query}) {self.op} {_written(self.threshold)}"
+        return f"({self.query}) {self.op} {written(self.threshold)}"
 
     @property
     def escalation(self) -> bool:
@@ -105,5 +105,6 @@ class Rule:
         return self.escalates and self.severity is Severity.WARNING
 
 
-def _written(value: float | str) -> str:
+def written(value: float | str) -> str:
+    """A parameter as it stands in an expression or a sentence: ``5``, not ``5.0``."""
     return value if isinstance(value, str) else f"{value:.15g}"

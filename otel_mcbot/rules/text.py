@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from string import Formatter
 from typing import Final
 
-from .rule import Rule, Unit
+from .rule import Rule, Unit, written
 
 _TEMPLATES: Final[Mapping[Unit, str]] = {
     Unit.COUNT: '{{{{ printf "%.0f" {} }}}}',
@@ -51,7 +51,7 @@ def fill(rule: Rule, value: str, label: Callable[[str], str]) -> str:
         elif name == "threshold":
             parts.append(limit(rule))
         elif name in rule.settings:
-            parts.append(str(rule.settings[name]))
+            parts.append(written(rule.settings[name]))
         elif name is not None:
             parts.append(label(name))
     return "".join(parts)
