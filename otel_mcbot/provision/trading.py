@@ -262,8 +262,9 @@ def _positions() -> dashboard.Row:
                 panels.table(
                     9,
                     "Open positions",
-                    "What the bot holds now: quantity without its side, value at the last price, PnL if it were closed. "
-                    "Worry about a symbol that you did not expect, and about one that the exchange does not know.",
+                    "What the bot holds now: quantity without its side, value at the last price, PnL if it were "
+                    "closed. Worry about a symbol that you did not expect, and about one that the exchange does not "
+                    "know.",
                     [
                         prometheus(f"max by ({SYMBOL}) ({series(metric)}) {is_open}", instant=True, table=True)
                         for metric in columns
