@@ -17,13 +17,13 @@ NAME: Final = "mcbot"
 TITLE: Final = "mcbot.title"
 MESSAGE: Final = "mcbot.message"
 
-ROOM: Final = 1900
-"""Bytes of a message, which are never fewer than its characters. Discord takes 2000; the rest is for a mention."""
+ROOM: Final = 1960
+"""Characters of a message. Discord takes 2000; the rest is for a mention."""
 
 STORM: Final = 5
 """From so many firing alerts on, a message is a summary …"""
 STORM_ROOM: Final = 1000
-"""… of so many bytes."""
+"""… of so many characters."""
 
 PANEL: Final = "panel"
 """Annotation: the panel that shows the value, as ``trading?viewPanel=4``."""
@@ -83,6 +83,12 @@ def _at(time: str, shift: int) -> str:
     return f"({time}.Add {shift}).UnixMilli"
 
 
+def _fits(*parts: str, room: str = str(ROOM)) -> str:
+    """Whether these parts are short enough together. ``len`` counts bytes, so what is not ASCII becomes one first."""
+    joined = f'(printf "{"%s" * len(parts)}" {" ".join(parts)})'
+    return f'(le (len (reReplaceAll "[^[:ascii:]]" "." {joined})) {room})'
+
+
 class _Text(Template):
     """Go's templates are full of braces and dollars."""
 
@@ -94,7 +100,7 @@ _MACROS: Final = {
     "query": _query(".Value"),
     "prose": _prose(".Value", 40),
     "told": _one_of(".Name", _TOLD),
-    "clock": '"Jan 2 15:04:05 UTC"',
+    "clock": '"Jan 2 15:04 UTC"',
 }
 
 _ICON: Final = """\
@@ -107,14 +113,15 @@ _ICON: Final = """\
 
 _READ: Final = """\
 {{- $bot = "" }}{{ $picked = "" }}{{ $asked = "" }}{{ $ours = false -}}
-{{- range §labels.SortedPairs }}{{ if .Value }}{{ $value := §query -}}
+{{- range §labels.SortedPairs }}{{ if .Value }}{{ $value := §query }}{{ $new := §new -}}
 {{- if eq .Name "job" }}{{ $picked = printf "%s&var-job=%s" $picked $value -}}
 {{- else if eq .Name "instance" -}}
-{{- $picked = printf "%s&var-instance=%s" $picked $value }}{{ $bot = printf "%s %s" $bot §code -}}
+{{- $picked = printf "%s&var-instance=%s" $picked $value }}{{ if $new }}{{ $bot = printf "%s %s" $bot §code }}{{ end -}}
 {{- else if eq .Name "service_name" -}}
-{{- $asked = printf "var-bot=%s%s" $value $asked }}{{ $bot = printf " %s%s" §code $bot -}}
+{{- $asked = printf "var-bot=%s%s" $value $asked }}{{ if $new }}{{ $bot = printf " %s%s" §code $bot }}{{ end -}}
 {{- else if eq .Name "trading_mode" -}}
-{{- $ours = true }}{{ $picked = printf "%s&var-mode=%s" $picked $value }}{{ $bot = printf "%s %s" $bot §prose -}}
+{{- $ours = true }}{{ $picked = printf "%s&var-mode=%s" $picked $value -}}
+{{- if $new }}{{ $bot = printf "%s %s" $bot §prose }}{{ end -}}
 {{- else if eq .Name "symbol" "strategy" }}{{ $asked = printf "%s&var-%s=%s" $asked .Name $value -}}
 {{- end }}{{ end }}{{ end -}}
 {{- if not $ours }}{{ $picked = "" }}{{ $asked = "" }}{{ end -}}
@@ -124,8 +131,10 @@ _READ: Final = """\
 _TITLE: Final = """\
 {{ define "§name" -}}
 §icon
-{{- $icon }} {{ if eq .Status "firing" }}{{ toUpper .CommonLabels.severity }}{{ else }}RESOLVED{{ end -}}
-{{- " " }}{{ .CommonLabels.alertname }}{{ with .CommonLabels.service_name }} · {{ §bot }}{{ end -}}
+{{- $how := printf "%s " (toUpper .CommonLabels.severity) -}}
+{{- if eq .Status "resolved" }}{{ $how = "RESOLVED " }}{{ end -}}
+{{- $icon }} {{ if gt (len $how) 1 }}{{ $how }}{{ end }}{{ .CommonLabels.alertname -}}
+{{- with .CommonLabels.service_name }} · {{ §bot }}{{ end -}}
 {{- end -}}
 """
 
@@ -135,38 +144,37 @@ _MESSAGE: Final = """\
 {{- $common := .CommonLabels }}{{ $firing := len .Alerts.Firing -}}
 {{- $bot := "" }}{{ $picked := "" }}{{ $asked := "" }}{{ $ours := false -}}
 
-{{- /* the heading; whose, when all are of one bot */ -}}
+{{- /* the heading, with what all have in common */ -}}
 §icon
 §read_common
-{{- $one := and .CommonLabels.job .CommonLabels.instance -}}
+{{- $one := and .CommonLabels.job .CommonLabels.instance }}{{ if not $one }}{{ $picked = "" }}{{ end -}}
 {{- $head := printf "%s **" $icon -}}
 {{- if gt $firing 1 }}{{ $head = printf "%s%d × " $head $firing }}{{ end -}}
-{{- $head = printf "%s%s**" $head §alertname -}}
-{{- if $one }}{{ $head = printf "%s%s" $head $bot }}{{ end -}}
+{{- $head = printf "%s%s**%s" $head §alertname $bot -}}
 
 {{- /* the links that are the same for all */ -}}
-{{- $panel := "" }}{{ $links := "" -}}
+{{- $panel := "" }}{{ $links := "" }}{{ $closer := "" -}}
 {{- with .CommonAnnotations.§panel -}}
 {{- $panel = printf " · [panel](<%s/d/%s%s&from=%d&to=now>)" $base . $picked §since_first -}}
 {{- end -}}
 {{- if $firing -}}
 {{- with .CommonAnnotations.§runbook }}{{ $links = printf " · [runbook](<%s%s>)" $base . }}{{ end -}}
-{{- $silence := printf "%s/alerting/silence/new?alertmanager=grafana&matcher=alertname%%3D%s" $base §alertname_query -}}
-{{- with .CommonLabels.instance }}{{ $silence = printf "%s&matcher=instance%%3D%s" $silence §dot_query }}{{ end -}}
-{{- $links = printf "%s · [silence](<%s>)" $links $silence -}}
+{{- $silence := "/alerting/silence/new?alertmanager=grafana&matcher=alertname%3D" -}}
+{{- $links = printf "%s · [silence](<%s%s%s" $links $base $silence §alertname_query -}}
+{{- $closer = ">)" -}}
+{{- with .CommonLabels.instance }}{{ $closer = printf "&matcher=instance%%3D%s>)" §dot_query }}{{ end -}}
 {{- end -}}
 
 {{- /* what fires: each with a panel of its own where the bots are several and there is room; a summary of many */ -}}
 {{- $full := $head }}{{ $text := $head }}{{ $left := "" -}}
 {{- range $at, $alert := .Alerts.Firing -}}
 §read
-{{- if $one }}{{ $bot = "" }}{{ end -}}
 {{- $said := .Annotations.§summary }}{{ $rest := "" }}{{ $short := $bot -}}
 {{- range .Labels.SortedPairs }}{{ if not §told -}}
 {{- if not §found }}{{ $rest = printf "%s %s %s" $rest .Name §code }}{{ end -}}
 {{- if ne .Value (index $common .Name) }}{{ $short = printf "%s %s" $short §code }}{{ end -}}
 {{- end }}{{ end -}}
-{{- $line := printf "\\n• %s%s%s — since %s" §said $rest $bot (.StartsAt.UTC.Format §clock) -}}
+{{- $line := printf "\\n• %s%s%s · since %s" §said $rest $bot (.StartsAt.UTC.Format §clock) -}}
 {{- $own := "" }}{{ $trace := "" -}}
 {{- if and $picked .Annotations.§panel -}}
 {{- $own = printf " · [panel](<%s/d/%s%s&from=%d&to=now>)" $base .Annotations.§panel $picked §since -}}
@@ -177,29 +185,29 @@ _MESSAGE: Final = """\
 {{- $full = printf "%s%s%s%s" $full $line $own $trace -}}
 {{- $next := printf "%s%s%s" $text $line $trace }}{{ $room := §room -}}
 {{- if ge $firing §storm -}}
-{{- $room = §storm_room -}}
-{{- if $at }}{{ $next = printf "%s\\n•%s" $text $short }}{{ else }}{{ $next = printf "%s%s" $text $line }}{{ end -}}
+{{- $room = §storm_room }}{{ $next = printf "%s%s" $text $line -}}
+{{- if eq $at 1 }}{{ $next = printf "%s\\n• also%s" $text $short }}{{ end -}}
+{{- if gt $at 1 }}{{ $next = printf "%s ·%s" $text $short }}{{ end -}}
 {{- end -}}
-{{- if le (len (printf "%s%s%s" $next $panel $links)) $room }}{{ $text = $next -}}
-{{- else }}{{ $left = printf "%s." $left }}{{ end -}}
+{{- if §fits_next }}{{ $text = $next }}{{ else }}{{ $left = printf "%s." $left }}{{ end -}}
 {{- end -}}
-{{- if and (not $one) (lt $firing §storm) (le (len (printf "%s%s" $full $links)) §room) -}}
-{{- $text = $full }}{{ $panel = "" }}{{ $left = "" -}}
-{{- end -}}
+{{- if and (not $one) (lt $firing §storm) §fits_full }}{{ $text = $full }}{{ $panel = "" }}{{ $left = "" }}{{ end -}}
 
 {{- /* what is over: the sentence would tell of a value that is well again */ -}}
 {{- range .Alerts.Resolved -}}
 §read
-{{- if $one }}{{ $bot = "" }}{{ end }}{{ $rest := "" -}}
+{{- $rest := "" -}}
 {{- range .Labels.SortedPairs }}{{ if not §told }}{{ $rest = printf "%s %s %s" $rest .Name §code }}{{ end }}{{ end -}}
-{{- $lasted := (.EndsAt.Sub .StartsAt).Round 1000000000 -}}
+{{- $lasted := (.EndsAt.Sub .StartsAt).Round 1000000000 }}{{ $room := §room -}}
 {{- $next := printf "%s\\n✅ over after %v%s%s" $text $lasted $rest $bot -}}
-{{- if le (len (printf "%s%s%s" $next $panel $links)) §room }}{{ $text = $next -}}
-{{- else }}{{ $left = printf "%s." $left }}{{ end -}}
+{{- if §fits_next }}{{ $text = $next }}{{ else }}{{ $left = printf "%s." $left }}{{ end -}}
 {{- end -}}
-
 {{- if $left }}{{ $text = printf "%s\\nand %d more" $text (len $left) }}{{ end -}}
-{{- $text }}{{ with printf "%s%s" $panel $links }}{{ "\\n" }}{{ reReplaceAll "^ · " "" . }}{{ end -}}
+
+{{- /* the links again, all of them when they fit */ -}}
+{{- if and $firing (not §fits_narrow) }}{{ $closer = ">)" }}{{ end -}}
+{{- if not §fits_narrow }}{{ $panel = "" }}{{ end -}}
+{{- $text }}{{ with printf "%s%s%s" $panel $links $closer }}{{ "\\n" }}{{ reReplaceAll "^ · " "" . }}{{ end -}}
 {{- end -}}
 """
 
@@ -212,15 +220,15 @@ def title() -> str:
 def message() -> str:
     """The message: for each alert what is wrong, since when, of which bot, and where to look."""
 
-    def read(labels: str) -> str:
-        return _Text(_READ).substitute(_MACROS, labels=labels).strip()
+    def read(labels: str, new: str) -> str:
+        return _Text(_READ).substitute(_MACROS, labels=labels, new=new).strip()
 
     return _Text(_MESSAGE).substitute(
         _MACROS,
         name=MESSAGE,
         icon=_ICON.strip(),
-        read_common=read(".CommonLabels"),
-        read=read(".Labels"),
+        read_common=read(".CommonLabels", "true"),
+        read=read(".Labels", "ne .Value (index $common .Name)"),
         alertname=_prose(".CommonLabels.alertname", 60),
         alertname_query=_query(".CommonLabels.alertname"),
         dot_query=_query("."),
@@ -229,6 +237,9 @@ def message() -> str:
         summary=SUMMARY,
         said=_prose("$said"),
         found=_found(".Value", "$said"),
+        fits_next=_fits("$next", "$links", '"and 99 more>)"', room="$room"),
+        fits_full=_fits("$full", "$links", "$closer"),
+        fits_narrow=_fits("$text", "$panel", "$links", "$closer"),
         since=_at(".StartsAt", BEFORE),
         until=_at(".StartsAt", AFTER),
         since_first=_at("(index $.Alerts 0).StartsAt", BEFORE),

@@ -29,8 +29,8 @@ COOLDOWN: Final = "5m"
 
 MAINTENANCE: Final = "exchange-maintenance"
 """The mute timing."""
-MUTED: Final = ("api", "exchange", "websocket", "data", "execution", "orders")
-"""Families that say nothing in a maintenance of the exchange. Money, the bot itself and the back ends go on."""
+MUTED: Final = (["family", "=~", "exchange|websocket|execution|orders"], ["alertname", "=~", "SymbolNeverArrived.*"])
+"""What says nothing in a maintenance of the exchange. Money, the bot itself and the back ends go on."""
 
 DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
@@ -132,7 +132,7 @@ def _route(
     }
     if windows.get() and receiver != WATCHDOG:
         route["routes"] = [
-            {"mute_time_intervals": [MAINTENANCE], "object_matchers": [["family", "=~", "|".join(MUTED)]]}
+            {"mute_time_intervals": [MAINTENANCE], "object_matchers": [list(matcher)]} for matcher in MUTED
         ]
     return route
 

@@ -25,6 +25,10 @@ DURATION: Final = re.compile(r"(?=\d)(\d+d)?(\d+h)?(\d+m)?(\d+s)?")
 """Days, hours, minutes, seconds, the largest first; Prometheus and Grafana read all of these alike."""
 
 
+MUTE: Final = "mute"
+"""What else such a file may have: when the exchange is maintained. It is read by whoever routes alerts."""
+
+
 class OverrideError(ValueError):
     """What somebody set cannot be; the message is one line for people."""
 
@@ -55,6 +59,8 @@ def _from_file(file: Path) -> Iterable[tuple[str, str, str, object]]:
     except ValueError as error:  # also of text that is no UTF-8
         raise OverrideError(f"{file}: {error}") from error
     for name, table in tables.items():
+        if name == MUTE:
+            continue
         if not isinstance(table, Mapping):
             raise OverrideError(f"{file}: {name} is a value; a rule is a table, as [HighDrawdown]")
         for parameter, value in table.items():
