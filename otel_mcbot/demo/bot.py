@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from contextlib import suppress
 
@@ -14,9 +15,11 @@ from .days import BACKTEST, Days
 from .exchange import PaperExchange
 from .feed import Feed
 from .oms import OrderManager
+from .onchain import Onchain
 from .plan import Plan
 from .pods import PodBook
 from .portfolio import Pod, Portfolio
+from .reconcile import Reconciler
 from .regime import RegimeWatch
 from .returns import DailyReturns
 from .risk import RiskManager
@@ -25,6 +28,8 @@ from .strategies import Reversion, StrategyRunner, Trend
 SERVICE = "otel-mcbot-demo"
 PODS = (Pod("pod-trend", "trend", 50_000.0, "market"), Pod("pod-reversion", "reversion", 50_000.0, "limit"))
 STRATEGIES = {"trend": Trend, "reversion": Reversion}
+RECORD = {"pod-trend": (0.0061, 0.0070), "pod-reversion": (0.0092, 0.0077)}
+"""Mean and deviation of the pods' daily returns on the made-up market, measured over two months of two of them."""
 SETTLE = 10.0
 """Seconds at most for what is on its way when the bars end."""
 
@@ -39,6 +44,7 @@ def configure(plan: Plan, mode: str) -> mcbot.Telemetry:
         exchange="paper",
         version=mcbot.__version__,
         hold=2.0,
+        detectors=os.environ.get("MCBOT_DETECTORS") or "calibrated",
     )
 
 
@@ -56,17 +62,29 @@ class Bot:
         self.seen = mcbot.attach(self.bus).require("bar", "signal", "order_request", "order_rejected", "fill")
         capital = {pod.strategy: pod.capital for pod in PODS}
         self.exchange = PaperExchange(plan.seed, cash=sum(capital.values()), pace=plan.pace)
-        self.regime = RegimeWatch(self.bus)
-        self.portfolio = Portfolio(self.bus, PODS, telemetry.execution.on_order_skipped)
+        self.regime = RegimeWatch(self.bus, telemetry, plan.seed)
+        self.portfolio = Portfolio(self.bus, PODS, telemetry.execution.on_order_skipped, plan.size)
         self.returns = DailyReturns(self.bus, capital) if keep_returns else None
         self.strategies = [StrategyRunner(self.bus, STRATEGIES[pod.strategy], pod.id) for pod in PODS]
-        self.risk = RiskManager(self.bus)
+        self.risk = RiskManager(self.bus, plan.size)
         self.oms = OrderManager(self.bus, self.exchange, self.portfolio.order_done)
         self.feed = Feed(self.bus, self.exchange, telemetry, plan.bars, interval=plan.interval, seed=plan.seed)
         daily = set(plan.symbols.values()) == {"1D"}
-        self.days = Days(self.bus, self.portfolio, PODS, telemetry, backtest=BACKTEST if daily else 0)
+        self.days = Days(
+            self.bus,
+            self.portfolio,
+            PODS,
+            telemetry,
+            backtest=BACKTEST if daily else 0,
+            record=RECORD if plan.made_up else None,
+            seed=plan.seed,
+        )
         book = PodBook(self.portfolio, PODS, telemetry.detectors.lifecycle)
-        self.chores = Chores(self.bus, self.exchange, book, telemetry.orchestrator.update)
+        self.chores = Chores(
+            self.bus, self.exchange, book, telemetry.orchestrator.update, last_order=lambda: self.oms.newest
+        )
+        self.reconciler = Reconciler(self.bus, self.exchange, self.portfolio, telemetry)
+        self.onchain = Onchain(self.bus, telemetry, seed=plan.seed, pace=plan.pace)
 
     async def run(self) -> None:
         """Trades until the bars end or SIGTERM or SIGINT comes, then waits for what is on its way."""
@@ -102,5 +120,7 @@ class Bot:
             await self.oms.settled()
             await self.exchange.settled()
             await self.chores.settled()
+            await self.reconciler.settled()
+            await self.onchain.settled()
             await self.days.settled()
             await self.bus.drained()

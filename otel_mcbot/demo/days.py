@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import random
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import otel_mcbot as mcbot
@@ -17,6 +18,12 @@ from .portfolio import Pod, Portfolio
 BACKTEST = 60
 """Days of recorded daily bars that stand in for the pods' backtests."""
 
+RECORD_BACKTEST, RECORD_LIVE = 365, 90
+"""Days of the made-up record: a backtest, and the days that the pod has traded since."""
+
+Record = Mapping[str, tuple[float, float]]
+"""Pod id → mean and standard deviation of its daily returns."""
+
 
 class Days:
     """Knows when a day (a date in UTC) is over, and what each pod earned on it.
@@ -26,15 +33,26 @@ class Days:
     Args:
         telemetry: whose detectors are told. A demo begins anew: what they know of an earlier run is forgotten.
         backtest: days that make the detectors, which are fed with those after; 0: fed from the first day, without one.
+        record: of what the pods did before the first bar; it is made up from these numbers, the same for a seed.
     """
 
     def __init__(
-        self, bus: EventBus, portfolio: Portfolio, pods: Sequence[Pod], telemetry: mcbot.Telemetry, *, backtest: int = 0
+        self,
+        bus: EventBus,
+        portfolio: Portfolio,
+        pods: Sequence[Pod],
+        telemetry: mcbot.Telemetry,
+        *,
+        backtest: int = 0,
+        record: Record | None = None,
+        seed: int = 0,
     ) -> None:
         self.portfolio = portfolio
         self.pods = pods
         self.detectors = telemetry.detectors
         self.backtest = backtest
+        self.record = record or {}
+        self.seed = seed
         self._today: date | None = None
         self._profit = {pod.id: 0.0 for pod in pods}
         self._settled = dict(self._profit)
@@ -46,7 +64,11 @@ class Days:
 
     async def on_bar(self, bar: BarEvent) -> None:
         day = bar.bar_timestamp.date()
-        if self._today is not None and day > self._today:
+        if self._today is None:
+            for pod in self.pods:
+                if pod.id in self.record:
+                    self.begin(pod, day)
+        elif day > self._today:
             for pod in self.pods:
                 self._end(pod, self._today)
         self._today = day
@@ -57,6 +79,16 @@ class Days:
         """Waits until the last day is judged: that happens in another thread."""
         if self._judged is not None:
             await asyncio.wrap_future(self._judged)
+
+    def begin(self, pod: Pod, day: date) -> None:
+        """The pod is what its record says it was the day before ``day``."""
+        rng = random.Random(f"{self.seed}:{pod.id}")
+        mean, deviation = self.record[pod.id]
+        returns = [rng.gauss(mean, deviation) for _ in range(RECORD_BACKTEST + RECORD_LIVE)]
+        self.detectors.remove(pod.id)
+        self.detectors.auto_init(pod.id, returns[:RECORD_BACKTEST])
+        for before, earned in zip(range(RECORD_LIVE, 0, -1), returns[RECORD_BACKTEST:], strict=True):
+            self._judged = self.detectors.update(pod.id, earned, day - timedelta(before))
 
     def _end(self, pod: Pod, day: date) -> None:
         earned = (self._profit[pod.id] - self._settled[pod.id]) / pod.capital

@@ -122,6 +122,7 @@ class PaperExchange:
         self.positions: dict[str, Position] = {}
         self._bars: dict[str, deque[Bar]] = {}
         self._open: dict[str, PaperOrder] = {}
+        self._stops: dict[str, list[OrderDict]] = {}
         self._closed: deque[PaperOrder] = deque()
         self._by_client_id: dict[str, PaperOrder] = {}
         self._unanswered: dict[str, int] = {}
@@ -235,6 +236,34 @@ class PaperExchange:
             raise OrderNotFound(f"-2011 Unknown order sent: {id} on {symbol}")
         await self._end(order, "canceled", told=True)
         return order.to_ccxt()
+
+    async def create_stop_market(self, symbol: str, side: str, amount: float, stop_price: float) -> OrderDict:
+        """Leave a stop at the venue for the day that the bot is not there. It is kept and never triggered here.
+
+        Raises:
+            NetworkError: no answer.
+        """
+        await self._answer("create_stop_market")
+        stop = {
+            "id": f"stop-{next(self._ids)}",
+            "symbol": symbol,
+            "type": "stop_market",
+            "side": side,
+            "amount": amount,
+            "stopPrice": stop_price,
+            "status": "open",
+        }
+        self._stops.setdefault(symbol, []).append(stop)
+        return dict(stop)
+
+    async def cancel_all_orders(self, symbol: str) -> list[OrderDict]:
+        """Take every stop of a symbol back (ccxt's ``params={"stop": True}``); returns them.
+
+        Raises:
+            NetworkError: no answer.
+        """
+        await self._answer("cancel_all_orders")
+        return [{**stop, "status": "canceled"} for stop in self._stops.pop(symbol, [])]
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -359,7 +388,7 @@ class PaperExchange:
         seconds, fails = answer_time(self.seed, endpoint, call)
         await self._wait(seconds)
         if fails:
-            raise NetworkError(f"{HOST} GET {endpoint}: connection reset")
+            raise NetworkError(f"{HOST} {endpoint}: connection reset")
 
     async def _wait(self, seconds: float) -> None:
         await asyncio.sleep(seconds * self.pace)

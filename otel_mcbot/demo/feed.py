@@ -18,6 +18,12 @@ from .market import Bar
 BACKLOG = 500
 """Events in the bus at which a feed faster than the bot waits. A real market would not; a replay must lose no bar."""
 
+FIRST_DROP, NEXT_DROP = (6.0, 14.0), (900.0, 2700.0)
+"""Seconds (from, to) until a connection drops for the first time, and from one drop to the next."""
+
+DROPPED = 0.2
+"""Seconds that it is down."""
+
 
 class Feed:
     """One stream of bars, as from a websocket that drops now and then and comes back.
@@ -42,7 +48,7 @@ class Feed:
         self.bars = bars
         self.interval = interval
         self.count = 0
-        self._connected: set[str] = set()
+        self._drop_at: dict[str, float] = {}
         self._rng = random.Random(f"{seed}:feed")
 
     async def run(self) -> None:
@@ -57,14 +63,15 @@ class Feed:
                 await self._receive(bar)
 
     async def _receive(self, bar: Bar) -> None:
-        if bar.symbol not in self._connected:
-            self._connected.add(bar.symbol)
+        now = asyncio.get_running_loop().time()
+        if bar.symbol not in self._drop_at:
+            self._drop_at[bar.symbol] = now + self._rng.uniform(*FIRST_DROP)
             self.socket.on_ws_status(bar.symbol, True)
-        elif self._rng.random() < 0.001:
+        elif now >= self._drop_at[bar.symbol]:
+            self._drop_at[bar.symbol] = now + self._rng.uniform(*NEXT_DROP)
             self.socket.on_ws_status(bar.symbol, False)
-            await asyncio.sleep(min(0.2, 10 * self.interval))
+            await asyncio.sleep(min(DROPPED, 10 * self.interval))
             self.socket.on_ws_reconnect(bar.symbol)
-            self.socket.on_ws_status(bar.symbol, True)
         self.socket.on_ws_message(bar.symbol)
         self.exchange.on_bar(bar)
         self.count += 1

@@ -142,22 +142,42 @@ START = datetime(2024, 1, 1, tzinfo=UTC)
 MARKETS = {"BTC/USDT": 60_000.0, "ETH/USDT": 3_000.0}
 """Symbols of the made-up market and their first price."""
 
+VOLATILITY = 0.0006
+"""Usual standard deviation of a minute's shock, a fraction; what follows is in fractions and bars, too."""
+
+NOISE = 0.12
+"""Part of the shock that stays in the price."""
+
+DRIFT, DRIFT_BARS = 0.00027, 120
+"""Standard deviation of the drift a bar, and how long it remembers."""
+
+EXCESS, EXCESS_BARS = 1.67, 1.5
+"""A move too far, in standard deviations of the shock, and how long it lasts."""
+
+HOMESICK = 0.0005
+"""Part of the way to the first price that is gone in a bar."""
+
 
 def synthetic_bars(symbol: str, price: float, seed: int) -> Iterator[Bar]:
-    """One-minute bars without end.
+    """One-minute bars without end, of a market that does not change and that both strategies live on.
 
-    Returns follow a GARCH(1,1) with fat-tailed shocks (a crash makes the next minutes wild) around a slow mean, so that
-    a run of days neither vanishes nor explodes. Typical volatility 0.1 % a minute.
+    Three things move the price. A drift that turns every few hours is what `trend` follows. A move too far, half of
+    which is taken back by the next bar, is what `reversion` waits for. The rest is noise: a GARCH(1,1) with fat-tailed
+    shocks, after which the next minutes are wild. A slow pull home keeps a year of it in sight of the first price.
     """
     rng = random.Random(f"{seed}:{symbol}")
-    home, usual = math.log(price), 0.001**2
-    variance, level = usual, home
+    home, usual = math.log(price), VOLATILITY**2
+    variance, base, drift, excess = usual, home, 0.0, 0.0
+    level = home
     for minute in itertools.count():
         shock = rng.gauss(0, 1) / math.sqrt(max(rng.gammavariate(3, 1 / 3), 0.05))  # Student-t like, fat tails
-        move = max(-0.05, min(0.05, math.sqrt(variance) * shock)) + 0.0002 * (home - level)
-        variance = min(0.04 * usual + 0.10 * move * move + 0.86 * variance, 400 * usual)
-        opened, closed = math.exp(level), math.exp(level + move)
-        level += move
+        move = max(-0.05, min(0.05, math.sqrt(variance) * shock))
+        drift += rng.gauss(0, 1) * DRIFT * math.sqrt(2 / DRIFT_BARS) - drift / DRIFT_BARS
+        base += NOISE * move + drift + HOMESICK * (home - base)
+        excess = (1 - 1 / EXCESS_BARS) * excess + EXCESS * math.sqrt(variance) * rng.gauss(0, 1)
+        variance = min(0.04 * usual + 0.10 * move * move + 0.86 * variance, 40 * usual)
+        opened, closed = math.exp(level), math.exp(base + excess)
+        level = base + excess
         wick = abs(rng.gauss(0, 0.4)) * math.sqrt(variance), abs(rng.gauss(0, 0.4)) * math.sqrt(variance)
         yield Bar(
             symbol=symbol,

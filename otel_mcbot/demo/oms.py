@@ -53,6 +53,8 @@ class OrderManager:
         self.exchange = exchange
         self.on_done = on_done
         self.open: dict[str, OpenOrder] = {}
+        self.newest: tuple[str, str] | None = None
+        """Symbol and venue's id of the order that was acknowledged last."""
         self.outcomes: Counter[str] = Counter()
         self.fills = 0
         self.fees = 0.0
@@ -110,6 +112,7 @@ class OrderManager:
                 return
             stage.update(report)
             order.venue_id = report["id"]
+            self.newest = request.symbol, report["id"]
             await self.bus.publish(
                 OrderAckEvent(
                     source="oms",

@@ -13,8 +13,14 @@ from .market import MARKETS, Bar, read_bars, seconds_of, synthetic_market
 SPEED = 1500.0
 """Bot seconds a second of the made-up market: 25 minutes, 50 bars of two symbols, a second."""
 
+STEADY_SPEED = 300.0
+"""The same of a run without end: 10 bars a second, some 20 orders a minute, a day in five minutes."""
+
 DURATION = 20.0
 """Seconds of a run where nothing else is said."""
+
+MADE_UP_SIZE = 0.2
+"""Share of a pod's capital behind a full signal on the made-up market, which is wild for its minutes."""
 
 FASTEST_REAL = 0.015
 """Seconds between two steps below which the venue's latencies shrink with them, else orders would pile up."""
@@ -29,12 +35,16 @@ class Plan:
         symbols: symbol → timeframe, of all that will arrive.
         interval: seconds between two time steps; 0 as fast as possible.
         seed: of the made-up market and of what the venue does.
+        size: share of a pod's capital that stands behind a full signal.
+        made_up: the market is: there is no record of it, so the demo makes up one for its pods.
     """
 
     bars: Iterable[Bar]
     symbols: dict[str, str]
     interval: float
     seed: int
+    size: float = 1.0
+    made_up: bool = False
 
     @property
     def pace(self) -> float:
@@ -46,7 +56,7 @@ def make_plan(files: Sequence[Path], *, speed: float | None, duration: float | N
     """Args:
         files: recorded bars; none for the made-up market.
         speed: bot seconds a second, ``inf`` as fast as possible. ``None``: a file is fitted into the duration, the
-            made-up market runs at :data:`SPEED`.
+            made-up market runs at :data:`SPEED`, without end at :data:`STEADY_SPEED`.
         duration: seconds, ``inf`` until stopped. ``None``: a file with a speed is replayed whole, else
             :data:`DURATION`.
 
@@ -65,12 +75,14 @@ def make_plan(files: Sequence[Path], *, speed: float | None, duration: float | N
             return Plan(bars, symbols, step / speed, seed)
         return Plan(_first(bars, int(duration * speed / step)), symbols, step / speed, seed)
     symbols = dict.fromkeys(MARKETS, "1m")
-    pace = SPEED if speed is None or math.isinf(speed) else speed
     wanted = DURATION if duration is None else duration
+    usual = STEADY_SPEED if math.isinf(wanted) else SPEED
+    pace = speed if speed is not None and not math.isinf(speed) else usual
     market: Iterable[Bar] = synthetic_market(seed)
     if not math.isinf(wanted):
         market = itertools.islice(market, len(MARKETS) * max(1, int(wanted * pace / 60)))
-    return Plan(market, symbols, 0.0 if speed is not None and math.isinf(speed) else 60 / pace, seed)
+    interval = 0.0 if speed is not None and math.isinf(speed) else 60 / pace
+    return Plan(market, symbols, interval, seed, MADE_UP_SIZE, made_up=True)
 
 
 def _first(bars: Iterable[Bar], steps: int) -> Iterator[Bar]:

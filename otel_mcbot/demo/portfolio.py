@@ -30,10 +30,10 @@ from .market import seconds_of
 MIN_NOTIONAL = 10.0
 """Quote currency; a smaller order is not worth its fee."""
 
-LIMIT_OFFSET, LIMIT_BARS = 0.0012, 24
+LIMIT_OFFSET, LIMIT_BARS = 0.0006, 24
 """An entry by limit order: so far from the close (a fraction), for so many bars."""
 
-PATIENT_BELOW, PATIENT_SIZE, PATIENT_OFFSET, PATIENT_BARS = 0.48, 0.05, 0.08, 600
+PATIENT_BELOW, PATIENT_SIZE, PATIENT_OFFSET, PATIENT_BARS = 0.43, 0.05, 0.08, 600
 """A weak signal to buy (strength below) is only a small bid far below, which the venue lets expire. It is kept if it
 fills."""
 
@@ -70,11 +70,15 @@ class Portfolio:
         bus: brings bars, signals, fills and rejections, takes order requests, positions and balances.
         pods: one a strategy.
         on_order_skipped: called with symbol and cause of an order that is not worth sending.
+        size: share of a pod's capital behind a signal of strength 1.
     """
 
-    def __init__(self, bus: EventBus, pods: Sequence[Pod], on_order_skipped: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, bus: EventBus, pods: Sequence[Pod], on_order_skipped: Callable[[str, str], None], size: float = 1.0
+    ) -> None:
         self.bus = bus
         self.on_order_skipped = on_order_skipped
+        self.size = size
         self.pods = {pod.strategy: pod for pod in pods}
         self.capital = sum(pod.capital for pod in pods)
         self.peak = self.capital
@@ -117,7 +121,7 @@ class Portfolio:
             entry = signal.direction is not Direction.NEUTRAL
             limit = entry and lane.pod.entry == "limit"
             patient = limit and signal.direction is Direction.LONG and signal.strength < PATIENT_BELOW
-            weight = signal.direction * signal.strength * (PATIENT_SIZE if patient else 1.0)
+            weight = signal.direction * signal.strength * self.size * (PATIENT_SIZE if patient else 1.0)
             quantity = weight * lane.pod.capital / signal.price - lane.position.quantity
             notional = round(abs(quantity) * signal.price, 8)
             if notional < 0.01:  # nothing to close: the entry was refused or never filled

@@ -10,16 +10,19 @@ import otel_mcbot as mcbot
 from .bus import EventBus
 from .events import EventType, OrderRejectedEvent, OrderRequestEvent
 
-MAX_WEIGHT = 1.0
-"""Of its pod's capital, for one order; beyond it the order is denied."""
-
-RESIZE_WEIGHT = 0.75
-"""Beyond it the order is made smaller."""
+RESIZE = 0.75
+"""Share of the limit beyond which an order is made smaller."""
 
 
 class RiskManager:
-    def __init__(self, bus: EventBus) -> None:
+    """Args:
+    bus: brings order requests, takes those that may be sent, and rejections of those that may not.
+    limit: share of its pod's capital that one order may be; beyond it the order is denied.
+    """
+
+    def __init__(self, bus: EventBus, limit: float = 1.0) -> None:
         self.bus = bus
+        self.limit = limit
         bus.subscribe(EventType.ORDER_REQUEST, self.on_order_request)
 
     async def on_order_request(self, request: OrderRequestEvent) -> None:
@@ -27,7 +30,7 @@ class RiskManager:
             return
         weight = abs(request.target_weight)
         with mcbot.pre_trade_check(client_order_id=request.client_order_id) as check:
-            if weight > MAX_WEIGHT:
+            if weight > self.limit:
                 check.denied("leverage_exceeded")
                 await self.bus.publish(
                     OrderRejectedEvent(
@@ -40,8 +43,8 @@ class RiskManager:
                 )
                 return
             notional = request.notional_usd
-            if weight > RESIZE_WEIGHT:
-                notional = round(notional * RESIZE_WEIGHT / weight, 8)
+            if weight > RESIZE * self.limit:
+                notional = round(notional * RESIZE * self.limit / weight, 8)
                 check.resized(notional=notional)
             else:
                 check.approved()
