@@ -21,6 +21,7 @@ LATE, LOST = 2, 3
 WORST: Final = 5
 """Stale symbols that are named."""
 
+_NO_BARS: Final = "no bar is expected, or the bot is silent"
 _MISSING_MARKET: Final = "the bot does not report it"
 
 
@@ -53,7 +54,7 @@ def _market() -> dashboard.Row:
                     ),
                     linear_below=60,
                 ),
-                "no bar has come and none is expected",
+                _NO_BARS,
             ),
             panels.quiet(
                 panels.values(
@@ -90,7 +91,7 @@ def _market() -> dashboard.Row:
                         )
                     ],
                 ),
-                "no bar has come and none is expected",
+                _NO_BARS,
             ),
         ],
     )
@@ -110,7 +111,7 @@ def _life() -> dashboard.Row:
                     unit=COUNT,
                     links=[why.link(), page.to("exchange"), page.to("system")],
                 ),
-                "no bar has come and none is expected",
+                _NO_BARS,
             ),
             panels.quiet(
                 panels.curve(
