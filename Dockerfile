@@ -1,4 +1,4 @@
-# The demo bot of `docker compose --profile demo up`. Your own bot needs no image of ours: pip install otel-mcbot.
+# The image of `preview` and `demo` in compose.yaml. Your own bot needs no image of ours: pip install otel-mcbot.
 FROM python:3.13-slim AS build
 WORKDIR /src
 RUN python -m venv /opt/otel-mcbot

@@ -12,6 +12,7 @@ import click
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "demo": ("otel_mcbot.demo.command:demo", "Run a small instrumented bot on made-up or recorded bars."),
     "detect": ("otel_mcbot.detect_command:detect", "What the detectors say about a file of daily returns."),
+    "discord": ("otel_mcbot.discord_command:discord", "What would go to Discord, on a page."),
     "doctor": ("otel_mcbot.doctor:doctor", "Check this machine and say what to mend."),
     "grafana": ("otel_mcbot.grafana_command:grafana", "Grafana's dashboards and data sources, as files."),
     "metrics": ("otel_mcbot.metrics_command:metrics", "The metrics that a bot emits."),

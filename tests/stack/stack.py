@@ -28,9 +28,10 @@ PORTS = {
     "MCBOT_OTLP_GRPC_PORT": "otlp_grpc",
     "MCBOT_OTLP_HTTP_PORT": "otlp",
     "MCBOT_COLLECTOR_HEALTH_PORT": "collector",
+    "MCBOT_PREVIEW_PORT": "preview",
 }
 
-SERVERS = ("collector", "prometheus", "tempo", "loki", "grafana")
+SERVERS = ("collector", "prometheus", "tempo", "loki", "grafana", "preview")
 
 T = TypeVar("T")
 
