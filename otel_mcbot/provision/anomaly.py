@@ -6,7 +6,7 @@ from typing import Final
 
 from otel_mcbot import catalog
 from otel_mcbot.provision import dashboard, execution, grammar, page, panels, why
-from otel_mcbot.provision.grammar import COUNT, DAYS, SHARE, Json
+from otel_mcbot.provision.grammar import COUNT, DAYS, NUMBER, SHARE, Json
 from otel_mcbot.provision.panels import prometheus
 from otel_mcbot.provision.queries import STRATEGY, SYMBOL, legend, series, total
 
@@ -73,7 +73,7 @@ def _drift() -> dashboard.Row:
                         "Worry when it stays below the upper line for a day, act below the lower one: the market or "
                         f"the strategy is not what was tested. Less than {LEAST_P:g} is drawn as that.",
                         [prometheus(f"clamp_min({series(catalog.distribution_p_value)}, {LEAST_P:f})", _POD)],
-                        unit="none",
+                        unit=NUMBER,
                         limit=grammar.graded("DistributionDrift", "DistributionDriftCritical"),
                         links=_links(),
                         steps=True,
@@ -89,7 +89,7 @@ def _drift() -> dashboard.Row:
                     "0 is the same, 1 has nothing in common. Worry when it grows for weeks; the p-value says from "
                     "where on it is more than chance.",
                     [prometheus(series(catalog.distribution_ks_statistic), _POD)],
-                    unit="none",
+                    unit=NUMBER,
                     floor=0,
                     links=_links(),
                     steps=True,

@@ -49,6 +49,8 @@ TIMES: Final = "suffix:×"
 BPS: Final = "suffix: bp"
 BASE: Final = "none"
 """A quantity of the base currency."""
+NUMBER: Final = "none"
+"""A number as it is: a ratio, a score, a statistic."""
 
 BYTES: Final = "bytes"
 DAYS: Final = "d"

@@ -6,7 +6,7 @@ from typing import Final
 
 from otel_mcbot import catalog
 from otel_mcbot.provision import dashboard, grammar, page, panels, why
-from otel_mcbot.provision.grammar import COUNT, PERCENT, SHARE, TIMES, USDT, Json
+from otel_mcbot.provision.grammar import COUNT, NUMBER, PERCENT, SHARE, TIMES, USDT, Json
 from otel_mcbot.provision.panels import prometheus
 from otel_mcbot.provision.queries import POD, SYMBOL, legend, series
 
@@ -100,7 +100,7 @@ def _state() -> dashboard.Row:
                     "Each pod's rolling Sharpe ratio, annualised. Worry when it stays below 0 for weeks; in the first "
                     "days it jumps.",
                     [prometheus(series(catalog.pod_rolling_sharpe), _POD)],
-                    unit="none",
+                    unit=NUMBER,
                     limit=grammar.below(0),
                     links=_judged(),
                 ),
@@ -213,7 +213,7 @@ def _spread() -> dashboard.Row:
                     "Mean correlation of the pods' returns, pair by pair: 1 is all the same, 0 independent. Worry "
                     "from the red line on: the pods are one strategy under several names.",
                     [prometheus(series(catalog.portfolio_avg_correlation), "correlation")],
-                    unit="none",
+                    unit=NUMBER,
                     limit=0.8,
                     colour="money",
                     links=[why.link()],

@@ -6,7 +6,7 @@ from typing import Final
 
 from otel_mcbot import catalog
 from otel_mcbot.provision import dashboard, page, panels, why
-from otel_mcbot.provision.grammar import COLOURS, COUNT, SECONDS, SHARE, TIMES, Json
+from otel_mcbot.provision.grammar import COLOURS, COUNT, NUMBER, SECONDS, SHARE, TIMES, Json
 from otel_mcbot.provision.panels import prometheus
 from otel_mcbot.provision.queries import INSTANCE, JOB, SHOWN, SYMBOL, legend, series, total
 from otel_mcbot.rules.watch import TIMEFRAMES
@@ -234,7 +234,7 @@ def _mood() -> dashboard.Row:
                     "The bot's own score of the market's regime, on a scale from -1 to 1. What a value means the bot "
                     "says; worry when it jumps to and fro: strategies that follow it change sides each time.",
                     prometheus(series(catalog.regime_score), "score", instant=True),
-                    unit="none",
+                    unit=NUMBER,
                     least=-1,
                     most=1,
                     links=[why.link()],
