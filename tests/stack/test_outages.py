@@ -8,6 +8,7 @@ import os
 import signal
 import time
 
+import otlp
 import pytest
 from conftest import Start
 from stack import Stack, settle, wait_for
@@ -74,9 +75,29 @@ def test_nothing_is_lost(stack: Stack, start: Start) -> None:
 
     selector = '{service_instance_id="steady"}'
     settle(lambda: stack.log_count(selector), stats["emitted"]["log_records"], what="log records in Loki")
-    settle(lambda: span_count(stack), stats["emitted"]["spans"], what="spans in Tempo")
+    settle(lambda: span_count(stack, "steady"), stats["emitted"]["spans"], what="spans in Tempo")
 
 
-def span_count(stack: Stack) -> int:
-    found = stack.traces('{resource.service.instance.id="steady"}', limit=100_000)
+def test_a_backlog_is_taken_whole(stack: Stack) -> None:
+    """What an outage kept comes at once: more traces than a store likes to hold in memory, none of them thrown away."""
+    traces, at_once = 24_000, 2_000
+    now = time.time_ns()
+    for first in range(1, traces, at_once):
+        found = [
+            {
+                "trace_id": number.to_bytes(16),
+                "span_id": number.to_bytes(8),
+                "name": "kept",
+                "start_time_unix_nano": now,
+                "end_time_unix_nano": now,
+                "attributes": otlp.attributes({"weight": "x" * 500}),  # enough for the store to slow the Collector down
+            }
+            for number in range(first, first + at_once)
+        ]
+        otlp.send(stack.url["otlp"], otlp.spans("backlog", *found))
+    settle(lambda: span_count(stack, "backlog"), traces, what="spans in Tempo")
+
+
+def span_count(stack: Stack, instance: str) -> int:
+    found = stack.traces(f'{{resource.service.instance.id="{instance}"}}', limit=100_000)
     return sum(trace["spanSets"][0]["matched"] for trace in found)

@@ -53,7 +53,7 @@ class Double:
             r"mcbot_cycles_total": [({}, 12)],
             r"timestamp\(otelcol_process_uptime": [({}, now - 5)],
             r"otelcol_exporter_queue_size": [
-                ({"exporter": "otlp_grpc/tempo"}, 0.01),
+                ({"exporter": "otlp_http/tempo"}, 0.01),
                 ({"exporter": "otlp_http/loki"}, 0),
             ],
             r"system_filesystem_utilization_ratio": [({"mountpoint": "/"}, 0.4), ({"mountpoint": "/boot"}, 0.2)],
@@ -445,7 +445,7 @@ def test_a_bot_whose_metrics_are_refused_is_named(look: Look, double: Double) ->
 @pytest.mark.parametrize(("part", "state"), [(0.05, OK), (0.3, WARN), (0.9, FAIL)])
 def test_a_queue_that_fills(look: Look, double: Double, part: float, state: str) -> None:
     double.samples[r"otelcol_exporter_queue_size"] = [
-        ({"exporter": "otlp_grpc/tempo"}, 0.01), ({"exporter": "otlp_http/loki"}, part)
+        ({"exporter": "otlp_http/tempo"}, 0.01), ({"exporter": "otlp_http/loki"}, part)
     ]  # fmt: skip
     line = look()["queues"]
     assert line.state == state
