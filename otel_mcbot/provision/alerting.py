@@ -118,7 +118,7 @@ def _escalation(rule: Rule, panels: Mapping[str, int]) -> Json:
 
 def _annotations(rule: Rule, panels: Mapping[str, int]) -> dict[str, str]:
     found = {
-        messages.SUMMARY: text.grafana(rule),
+        messages.SUMMARY: _sentence(rule),
         messages.RUNBOOK: f"/d/runbooks?viewPanel={panels.get(f'runbooks/{rule.name}', 0)}",
     }
     if rule.panel in panels:
@@ -130,3 +130,11 @@ def _annotations(rule: Rule, panels: Mapping[str, int]) -> dict[str, str]:
             messages.PANEL: f"{dashboard}?viewPanel={panel}",
         }
     return found
+
+
+def _sentence(rule: Rule) -> str:
+    """What is wrong, in words. A query that failed has no value, and a template that asks for one only logs errors."""
+    if "{value}" not in rule.text:
+        return text.grafana(rule)
+    without = text.fill(rule, "?", "{{{{ $labels.{} }}}}".format)
+    return f"{{{{ if $values.A }}}}{text.grafana(rule)}{{{{ else }}}}{without}{{{{ end }}}}"

@@ -166,7 +166,7 @@ _MESSAGE: Final = """\
 {{- end -}}
 
 {{- /* what fires: each with a panel of its own where the bots are several and there is room; a summary of many */ -}}
-{{- $full := $head }}{{ $text := $head }}{{ $left := "" -}}
+{{- $full := $head }}{{ $text := $head }}{{ $left := "" }}{{ $several := false -}}
 {{- range $at, $alert := .Alerts.Firing -}}
 §read
 {{- $said := .Annotations.§summary }}{{ $rest := "" }}{{ $short := $bot -}}
@@ -177,7 +177,7 @@ _MESSAGE: Final = """\
 {{- $line := printf "\\n• %s%s%s · since %s" §said $rest $bot (.StartsAt.UTC.Format §clock) -}}
 {{- $own := "" }}{{ $trace := "" -}}
 {{- if and $picked .Annotations.§panel -}}
-{{- $own = printf " · [panel](<%s/d/%s%s&from=%d&to=now>)" $base .Annotations.§panel $picked §since -}}
+{{- $several = not $one }}{{ $own = printf " · [panel](<%s/d/%s%s&from=%d&to=now>)" $base .Annotations.§panel $picked §since -}}
 {{- end -}}
 {{- if $asked -}}
 {{- $trace = printf " · [why](<%s/d/§why?%s&from=%d&to=%d>)" $base $asked §since §until -}}
@@ -191,7 +191,7 @@ _MESSAGE: Final = """\
 {{- end -}}
 {{- if §fits_next }}{{ $text = $next }}{{ else }}{{ $left = printf "%s." $left }}{{ end -}}
 {{- end -}}
-{{- if and (not $one) (lt $firing §storm) §fits_full }}{{ $text = $full }}{{ $panel = "" }}{{ $left = "" }}{{ end -}}
+{{- if and $several (lt $firing §storm) §fits_full }}{{ $text = $full }}{{ $panel = "" }}{{ $left = "" }}{{ end -}}
 
 {{- /* what is over: the sentence would tell of a value that is well again */ -}}
 {{- range .Alerts.Resolved -}}
