@@ -31,13 +31,16 @@ class BusMetrics:
 class EventBus:
     """Publishes to handlers one event at a time, in order.
 
-    A full queue drops events of :data:`~otel_mcbot.demo.events.DROPPABLE` types; publishing any other waits for room.
-    A failing handler is counted and logged and stops nobody else.
+    A full queue drops events of :data:`~otel_mcbot.demo.events.DROPPABLE` types; publishing any other waits for room,
+    unless a handler does it, which would wait for itself. A handler that fails is counted and logged and stops nobody
+    else.
     """
 
     def __init__(self, capacity: int = 10_000) -> None:
         self.metrics = BusMetrics()
-        self._queue: asyncio.Queue[Event] = asyncio.Queue(capacity)
+        self.capacity = capacity
+        self._queue: asyncio.Queue[Event] = asyncio.Queue()
+        self._taken = asyncio.Event()
         self._handlers: dict[EventType, list[Handler]] = {}
         self._consumer: asyncio.Task[None] | None = None
 
@@ -49,11 +52,18 @@ class EventBus:
     def subscribe(self, event_type: EventType, handler: Handler) -> None:
         self._handlers.setdefault(event_type, []).append(handler)
 
+    def unsubscribe(self, event_type: EventType, handler: Handler) -> None:
+        self._handlers[event_type].remove(handler)
+
     async def publish(self, event: Event) -> None:
-        if event.event_type in DROPPABLE and self._queue.full():
-            self.metrics.events_dropped += 1
-            return
-        await self._queue.put(event)
+        if self.queue_size >= self.capacity:
+            if event.event_type in DROPPABLE:
+                self.metrics.events_dropped += 1
+                return
+            while self.queue_size >= self.capacity and asyncio.current_task() is not self._consumer:
+                self._taken.clear()
+                await self._taken.wait()
+        self._queue.put_nowait(event)
         self.metrics.events_published += 1
         self.metrics.max_queue_depth = max(self.metrics.max_queue_depth, self.queue_size)
 
@@ -72,7 +82,8 @@ class EventBus:
     async def _consume(self) -> None:
         while True:
             event = await self._queue.get()
-            for handler in self._handlers.get(event.event_type, ()):
+            self._taken.set()
+            for handler in tuple(self._handlers.get(event.event_type, ())):
                 try:
                     await handler(event)
                 except Exception:

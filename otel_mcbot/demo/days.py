@@ -57,6 +57,7 @@ class Days:
         self._profit = {pod.id: 0.0 for pod in pods}
         self._settled = dict(self._profit)
         self._returns: dict[str, list[float]] = {pod.id: [] for pod in pods}
+        self._judged_day: dict[str, date] = {}
         self._judged: Future[Any] | None = None
         for pod in pods:
             self.detectors.remove(pod.id)
@@ -87,15 +88,22 @@ class Days:
         returns = [rng.gauss(mean, deviation) for _ in range(RECORD_BACKTEST + RECORD_LIVE)]
         self.detectors.remove(pod.id)
         self.detectors.auto_init(pod.id, returns[:RECORD_BACKTEST])
-        for before, earned in zip(range(RECORD_LIVE, 0, -1), returns[RECORD_BACKTEST:], strict=True):
-            self._judged = self.detectors.update(pod.id, earned, day - timedelta(before))
+        self._judged_day[pod.id] = day - timedelta(RECORD_LIVE + 1)
+        for earned in returns[RECORD_BACKTEST:]:
+            self.live(pod, earned)
+
+    def live(self, pod: Pod, earned: float, day: date = date.min) -> None:
+        """The pod earned so much on ``day``, or on the day after the last one if that is later."""
+        last = self._judged_day.get(pod.id, date.min)
+        self._judged_day[pod.id] = max(day, last + timedelta(1))
+        self._judged = self.detectors.update(pod.id, earned, self._judged_day[pod.id])
 
     def _end(self, pod: Pod, day: date) -> None:
         earned = (self._profit[pod.id] - self._settled[pod.id]) / pod.capital
         self._settled[pod.id] = self._profit[pod.id]
         warming = self._returns[pod.id]
         if len(warming) >= self.backtest:
-            self._judged = self.detectors.update(pod.id, earned, day)
+            self.live(pod, earned, day)
             return
         warming.append(earned)
         if len(warming) == self.backtest:

@@ -22,6 +22,7 @@ class EventType(StrEnum):
     BALANCE_UPDATE = "balance_update"
     RISK_ALERT = "risk_alert"
     REGIME_CHANGE = "regime_change"
+    CIRCUIT_BREAKER = "circuit_breaker"
     HEARTBEAT = "heartbeat"
 
 
@@ -61,7 +62,7 @@ class BarEvent(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalEvent(Event):
-    """``price`` is the close that the strategy saw."""
+    """``price`` is the close that the strategy saw; ``urgent`` enters at market whatever the pod's way in is."""
 
     event_type: ClassVar[EventType] = EventType.SIGNAL
     symbol: str
@@ -71,6 +72,7 @@ class SignalEvent(Event):
     bar_timestamp: datetime
     pod_id: str
     price: float
+    urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +175,15 @@ class RiskAlertEvent(Event):
     event_type: ClassVar[EventType] = EventType.RISK_ALERT
     alert_level: str
     message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitBreakerEvent(Event):
+    """Too much is lost: everything is closed, nothing is opened."""
+
+    event_type: ClassVar[EventType] = EventType.CIRCUIT_BREAKER
+    reason: str
+    close_all: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

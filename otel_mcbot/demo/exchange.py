@@ -64,6 +64,28 @@ _ERRORS: Mapping[str, type[ExchangeError]] = {
 
 
 @dataclass(slots=True)
+class Faults:
+    """What is wrong with the venue. Nothing is, unless a scenario says so.
+
+    Attributes:
+        slippage: basis points that every market order pays more.
+        delay: seconds that every call takes longer, whatever the pace.
+        reads_fail, writes_fail: such calls are not answered.
+        refusal: what it says to every order instead of taking it.
+        unanswered: an order's request hangs for as long as this is so.
+        garbled: every trade is reported in a format that nobody knows, before it is in the usual one.
+    """
+
+    slippage: float = 0.0
+    delay: float = 0.0
+    reads_fail: bool = False
+    writes_fail: bool = False
+    refusal: str | None = None
+    unanswered: bool = False
+    garbled: bool = False
+
+
+@dataclass(slots=True)
 class PaperOrder:
     """An order in the venue's books. ``placed`` is the time of the bar that prices it."""
 
@@ -113,12 +135,16 @@ class PaperExchange:
         seed: what the venue does to which order.
         cash: balance at the start, quote currency.
         pace: factor on every waiting time; 0 answers on the next turn of the event loop.
+
+    Attributes:
+        faults: what is wrong with it.
     """
 
     def __init__(self, seed: int, *, cash: float = 100_000.0, pace: float = 1.0) -> None:
         self.seed = seed
         self.pace = pace
         self.start_cash = cash
+        self.faults = Faults()
         self.positions: dict[str, Position] = {}
         self._bars: dict[str, deque[Bar]] = {}
         self._open: dict[str, PaperOrder] = {}
@@ -175,6 +201,7 @@ class PaperExchange:
             ExchangeError: refused.
             NetworkError: no answer. Send it again with the same client id: it will not be doubled.
         """
+        await self._suffer("POST order", write=True)
         params = params or {}
         client_id = str(params["clientOrderId"])
         at: datetime = params["at"]
@@ -193,6 +220,8 @@ class PaperExchange:
         bar = next((bar for bar in reversed(self._bars[symbol]) if bar.time <= at), self._bars[symbol][0])
         if amount * (price or bar.close) < MIN_NOTIONAL:
             raise InvalidOrder("-4164 Order's notional must be no smaller than 5.")
+        if self.faults.refusal is not None:
+            raise ExchangeError(self.faults.refusal)
         if fate.refusal is not None:
             await self._wait(fate.answer / 2)
             raise _ERRORS[fate.refusal[0]](fate.refusal[1])
@@ -213,7 +242,7 @@ class PaperExchange:
         self._open[order.id] = self._by_client_id[client_id] = order
         answer = order.to_ccxt()
         if type == "market":
-            adverse = fate.slippage / 10_000 * (1 if side == "buy" else -1)
+            adverse = (fate.slippage + self.faults.slippage) / 10_000 * (1 if side == "buy" else -1)
             order.matched = True
             order.parts = self._run(
                 self._fill(order, round(bar.close * (1 + adverse), 8), bar.time, TAKER_FEE, "taker")
@@ -231,6 +260,7 @@ class PaperExchange:
             OrderNotFound: it is not open, or all of it has matched.
         """
         order = self._open.get(id)
+        await self._suffer("DELETE order")
         await self._wait((order.fate.answer if order else 0.04) / 2)
         if order is None or order.status != "open" or _all_matched(order):
             raise OrderNotFound(f"-2011 Unknown order sent: {id} on {symbol}")
@@ -243,6 +273,7 @@ class PaperExchange:
         Raises:
             NetworkError: no answer.
         """
+        await self._suffer("POST order", write=True)
         await self._answer("create_stop_market")
         stop = {
             "id": f"stop-{next(self._ids)}",
@@ -262,6 +293,7 @@ class PaperExchange:
         Raises:
             NetworkError: no answer.
         """
+        await self._suffer("DELETE orders")
         await self._answer("cancel_all_orders")
         return [{**stop, "status": "canceled"} for stop in self._stops.pop(symbol, [])]
 
@@ -342,6 +374,8 @@ class PaperExchange:
             order.cost += quantity * price
             order.fee += fee
             self.positions.setdefault(order.symbol, Position()).fill(order.side.upper(), quantity, price, fee)
+            if self.faults.garbled:
+                self._updates.put_nowait(("trade", {"c": order.client_id, "s": order.symbol, "q": f"{quantity}~"}))
             self._updates.put_nowait(
                 (
                     "trade",
@@ -383,7 +417,21 @@ class PaperExchange:
     def _last(self, symbol: str) -> float:
         return self._bars[symbol][-1].close
 
+    async def _suffer(self, request: str, *, write: bool = False) -> None:
+        """What is wrong with the venue happens to a request."""
+        faults = self.faults
+        if faults.delay:
+            await asyncio.sleep(faults.delay)
+        if write and faults.writes_fail:
+            raise NetworkError(f"{HOST} {request}: 502 Bad Gateway")
+        while write and faults.unanswered:
+            await asyncio.sleep(0.1)
+
     async def _answer(self, endpoint: str) -> None:
+        if endpoint.startswith("fetch_"):
+            await self._suffer(f"GET {endpoint}")
+            if self.faults.reads_fail:
+                raise NetworkError(f"{HOST} GET {endpoint}: 502 Bad Gateway")
         call = self._calls[endpoint] = self._calls.get(endpoint, 0) + 1
         seconds, fails = answer_time(self.seed, endpoint, call)
         await self._wait(seconds)

@@ -7,6 +7,7 @@ import itertools
 import random
 import uuid
 from collections.abc import Iterable
+from dataclasses import replace
 
 import otel_mcbot as mcbot
 
@@ -30,6 +31,11 @@ class Feed:
 
     Args:
         interval: seconds from one time step to the next; 0 goes as fast as the bot does.
+
+    Attributes:
+        backlog: events in the bus at which it waits.
+        cut: nothing comes from the market, connected or not.
+        factor: on every price; the market is so much higher than it would be.
     """
 
     def __init__(
@@ -47,6 +53,9 @@ class Feed:
         self.socket = telemetry.websocket
         self.bars = bars
         self.interval = interval
+        self.backlog: float = BACKLOG
+        self.cut = False
+        self.factor = 1.0
         self.count = 0
         self._drop_at: dict[str, float] = {}
         self._rng = random.Random(f"{seed}:feed")
@@ -57,12 +66,15 @@ class Feed:
         start = loop.time()
         for step, (_, group) in enumerate(itertools.groupby(self.bars, key=lambda bar: bar.time)):
             await asyncio.sleep(max(0.0, start + step * self.interval - loop.time()))
-            if self.bus.queue_size > BACKLOG:
+            if self.bus.queue_size > self.backlog:
                 await self.bus.drained()
             for bar in group:
-                await self._receive(bar)
+                await self._receive(bar if self.factor == 1.0 else _moved(bar, self.factor))
 
     async def _receive(self, bar: Bar) -> None:
+        if self.cut:
+            self.exchange.on_bar(bar)  # the market goes on; nobody here sees it
+            return
         now = asyncio.get_running_loop().time()
         if bar.symbol not in self._drop_at:
             self._drop_at[bar.symbol] = now + self._rng.uniform(*FIRST_DROP)
@@ -89,3 +101,7 @@ class Feed:
                 bar_timestamp=bar.time,
             )
         )
+
+
+def _moved(bar: Bar, factor: float) -> Bar:
+    return replace(bar, open=bar.open * factor, high=bar.high * factor, low=bar.low * factor, close=bar.close * factor)

@@ -25,6 +25,7 @@ from .events import (
     OrderRequestEvent,
 )
 from .exchange import HOST, ExchangeError, NetworkError, OrderDict, OrderNotFound, PaperExchange
+from .health import ApiHealth
 
 ATTEMPTS = 3
 
@@ -45,12 +46,23 @@ class OrderManager:
     """Args:
     bus: brings validated requests, takes acknowledgements, rejections and fills.
     exchange: any client with ccxt's ``create_order`` and ``cancel_order``.
+    api: is told whether orders get through.
+    on_unreadable: called with the symbol of a trade that cannot be read.
     on_done: awaited with the client id of every order that is filled, cancelled or expired.
     """
 
-    def __init__(self, bus: EventBus, exchange: PaperExchange, on_done: Callable[[str], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        bus: EventBus,
+        exchange: PaperExchange,
+        on_done: Callable[[str], Awaitable[None]],
+        api: ApiHealth,
+        on_unreadable: Callable[[str], None],
+    ) -> None:
         self.bus = bus
         self.exchange = exchange
+        self.api = api
+        self.on_unreadable = on_unreadable
         self.on_done = on_done
         self.open: dict[str, OpenOrder] = {}
         self.newest: tuple[str, str] | None = None
@@ -136,7 +148,7 @@ class OrderManager:
         for attempt in range(ATTEMPTS):
             try:
                 with mcbot.exchange_call("create_order", address=HOST, resend=attempt):
-                    return await self.exchange.create_order(
+                    report = await self.exchange.create_order(
                         request.symbol,
                         request.order_type.lower(),
                         request.side.lower(),
@@ -144,7 +156,13 @@ class OrderManager:
                         request.price,
                         params,
                     )
+                self.api.note(True)
+                return report
+            except ExchangeError:
+                self.api.note(True)
+                raise
             except NetworkError as error:  # same client id again: the venue knows whether it has the order
+                self.api.note(False)
                 logger.warning("{} attempt {}: {}", request.client_order_id, attempt + 1, error)
         raise ExchangeError("no answer from the venue")
 
@@ -168,6 +186,13 @@ class OrderManager:
             order.canceling = True
             self._run(self._cancel(order, order.venue_id))
 
+    def withdraw(self) -> None:
+        """Cancel all that rests."""
+        for order in self.open.values():
+            if order.venue_id is not None and not order.canceling:
+                order.canceling = True
+                self._run(self._cancel(order, order.venue_id))
+
     async def _cancel(self, order: OpenOrder, venue_id: str) -> None:
         request = order.request
         with mcbot.resume(order.trace):
@@ -183,6 +208,10 @@ class OrderManager:
     async def listen(self) -> None:
         """Publishes what the venue reports by itself. Runs for ever."""
         async for kind, update in self.exchange.watch_updates():
+            if "clientOrderId" not in update:
+                logger.error("unreadable {}: {}", kind, update)
+                self.on_unreadable(str(update.get("symbol") or update.get("s")))
+                continue
             order = self.open[update["clientOrderId"]]
             if kind == "order" and update["status"] == "canceled":
                 await self.bus.publish(_canceled(order, "rest not filled"))

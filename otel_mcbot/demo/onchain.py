@@ -84,7 +84,7 @@ class Onchain:
 
     def fetch(self, source: Source) -> None:
         """Ask a source now, in a task of its own."""
-        seconds = self.pace * ANSWER * self._rng.lognormvariate(0, 0.6) + self.extra
+        seconds = self.pace * ANSWER * self._rng.lognormvariate(0, 0.6) / len(source.columns) + self.extra
         luck = self._rng.random()
         task = asyncio.create_task(self._fetch(source, seconds, luck), name=f"onchain {source.name}")
         self._fetches.add(task)
@@ -101,7 +101,7 @@ class Onchain:
         for column, usual in source.columns.items():
             began = time.monotonic()
             try:
-                rows = await self._ask(source, column, usual, seconds / len(source.columns), luck)
+                rows = await self._ask(source, column, usual, seconds, luck)
             except SourceError as error:
                 ok = False
                 logger.warning("on-chain source {} failed: {}", source.name, error)

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from loguru import logger
+
 import otel_mcbot as mcbot
 
 from .account import Position
@@ -16,6 +18,7 @@ from .bus import EventBus
 from .events import (
     BalanceUpdateEvent,
     BarEvent,
+    CircuitBreakerEvent,
     Direction,
     EventType,
     FillEvent,
@@ -25,6 +28,7 @@ from .events import (
     SignalEvent,
 )
 from .exchange import LEVERAGE
+from .health import ApiHealth
 from .market import seconds_of
 
 MIN_NOTIONAL = 10.0
@@ -70,14 +74,21 @@ class Portfolio:
         bus: brings bars, signals, fills and rejections, takes order requests, positions and balances.
         pods: one a strategy.
         on_order_skipped: called with symbol and cause of an order that is not worth sending.
+        api: whether the venue is there to take an order.
         size: share of a pod's capital behind a signal of strength 1.
     """
 
     def __init__(
-        self, bus: EventBus, pods: Sequence[Pod], on_order_skipped: Callable[[str, str], None], size: float = 1.0
+        self,
+        bus: EventBus,
+        pods: Sequence[Pod],
+        on_order_skipped: Callable[[str, str], None],
+        api: ApiHealth,
+        size: float = 1.0,
     ) -> None:
         self.bus = bus
         self.on_order_skipped = on_order_skipped
+        self.api = api
         self.size = size
         self.pods = {pod.strategy: pod for pod in pods}
         self.capital = sum(pod.capital for pod in pods)
@@ -91,14 +102,37 @@ class Portfolio:
         bus.subscribe(EventType.SIGNAL, self.on_signal)
         bus.subscribe(EventType.FILL, self.on_fill)
         bus.subscribe(EventType.ORDER_REJECTED, self.on_rejected)
+        bus.subscribe(EventType.CIRCUIT_BREAKER, self.on_circuit_breaker)
 
     # -- signals become orders ---------------------------------------------------------------------------------------
 
     async def on_signal(self, signal: SignalEvent) -> None:
-        key = signal.strategy_name, signal.symbol
-        lane = self.lanes.setdefault(key, Lane(self.pods[signal.strategy_name], signal.symbol))
+        lane = self.lane(signal.strategy_name, signal.symbol)
         lane.waiting.append((signal, mcbot.Trace.here()))  # should it have to wait, it keeps its place in its own trace
         await self._work(lane)
+
+    def lane(self, strategy: str, symbol: str) -> Lane:
+        """What the strategy holds of the symbol."""
+        return self.lanes.setdefault((strategy, symbol), Lane(self.pods[strategy], symbol))
+
+    async def on_circuit_breaker(self, event: CircuitBreakerEvent) -> None:
+        """Close everything; what waited is forgotten."""
+        for lane in self.lanes.values():
+            lane.waiting.clear()
+            bar = self.last[lane.symbol]
+            out = SignalEvent(
+                source="portfolio",
+                correlation_id=event.correlation_id,
+                symbol=lane.symbol,
+                strategy_name=lane.pod.strategy,
+                direction=Direction.NEUTRAL,
+                strength=0.0,
+                bar_timestamp=bar.bar_timestamp,
+                pod_id=lane.pod.id,
+                price=bar.close,
+            )
+            lane.waiting.append((out, mcbot.Trace.here()))
+            await self._work(lane)
 
     async def order_done(self, client_order_id: str) -> None:
         """The order manager says that nothing more will come of an order."""
@@ -119,7 +153,7 @@ class Portfolio:
     async def _process(self, lane: Lane, signal: SignalEvent) -> None:
         with mcbot.process_signal(strategy=lane.pod.strategy, symbol=lane.symbol, pod_id=lane.pod.id) as stage:
             entry = signal.direction is not Direction.NEUTRAL
-            limit = entry and lane.pod.entry == "limit"
+            limit = entry and lane.pod.entry == "limit" and not signal.urgent
             patient = limit and signal.direction is Direction.LONG and signal.strength < PATIENT_BELOW
             weight = signal.direction * signal.strength * self.size * (PATIENT_SIZE if patient else 1.0)
             quantity = weight * lane.pod.capital / signal.price - lane.position.quantity
@@ -127,7 +161,12 @@ class Portfolio:
             if notional < 0.01:  # nothing to close: the entry was refused or never filled
                 return
             if notional < MIN_NOTIONAL:
+                logger.info("{} of {} is too small an order", f"{notional:.2f}", lane.symbol)
                 self.on_order_skipped(lane.symbol, "min_notional")
+                return
+            if self.api.blocked:
+                logger.error("order of {} not sent: the venue does not answer orders", lane.symbol)
+                self.on_order_skipped(lane.symbol, "api_blocked")
                 return
             stage.target(weight=weight, notional=notional)
             side = 1 if quantity > 0 else -1

@@ -53,7 +53,7 @@ class Reconciler:
 
     async def check(self) -> None:
         """Compare now. Nothing is corrected."""
-        drifts: dict[str, float] = {}
+        drifts, balance = dict[str, float](), 0.0
         for look in range(LOOKS):
             try:
                 with mcbot.exchange_call("fetch_positions", address=HOST):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import uuid
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -122,12 +123,17 @@ class Reversion:
 
 
 class StrategyRunner:
-    """Feeds one strategy's bars to it and publishes its signals. One instance of the strategy a symbol."""
+    """Feeds one strategy's bars to it and publishes its signals. One instance of the strategy a symbol.
+
+    Attributes:
+        paused: it looks at the bars and decides nothing.
+    """
 
     def __init__(self, bus: EventBus, make: type[Trend] | type[Reversion], pod_id: str) -> None:
         self.bus = bus
         self.make = make
         self.pod_id = pod_id
+        self.paused = False
         self.signals = 0
         self._by_symbol: dict[str, Strategy] = {}
         bus.subscribe(EventType.BAR, self.on_bar)
@@ -138,20 +144,35 @@ class StrategyRunner:
             strategy=strategy.name, symbol=bar.symbol, pod_id=self.pod_id, correlation_id=bar.correlation_id
         ) as stage:
             decision = strategy.decide(bar)
-            if decision is None:
+            if decision is None or self.paused:
                 return
-            self.signals += 1
             stage.signal(decision.direction, strength=decision.strength, bar_time=bar.bar_timestamp)
-            await self.bus.publish(
-                SignalEvent(
-                    source=strategy.name,
-                    correlation_id=bar.correlation_id,
-                    symbol=bar.symbol,
-                    strategy_name=strategy.name,
-                    direction=decision.direction,
-                    strength=decision.strength,
-                    bar_timestamp=bar.bar_timestamp,
-                    pod_id=self.pod_id,
-                    price=bar.close,
-                )
+            await self._publish(bar, decision, bar.correlation_id)
+
+    async def urge(self, bar: BarEvent, decision: Decision) -> None:
+        """Decide for the strategy, and at once: somebody at the desk does."""
+        chain = uuid.uuid4()
+        with mcbot.generate_signal(
+            strategy=self.make.name, symbol=bar.symbol, pod_id=self.pod_id, correlation_id=chain
+        ) as stage:
+            stage.signal(decision.direction, strength=decision.strength, bar_time=bar.bar_timestamp)
+            await self._publish(bar, decision, chain, urgent=True)
+
+    async def _publish(
+        self, bar: BarEvent, decision: Decision, chain: uuid.UUID | None, *, urgent: bool = False
+    ) -> None:
+        self.signals += 1
+        await self.bus.publish(
+            SignalEvent(
+                source=self.make.name,
+                correlation_id=chain,
+                symbol=bar.symbol,
+                strategy_name=self.make.name,
+                direction=decision.direction,
+                strength=decision.strength,
+                bar_timestamp=bar.bar_timestamp,
+                pod_id=self.pod_id,
+                price=bar.close,
+                urgent=urgent,
             )
+        )

@@ -1,0 +1,1 @@
+"""What can go wrong, each an async context manager of a running bot: wrong inside the block, well again after it."""
