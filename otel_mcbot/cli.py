@@ -16,6 +16,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "doctor": ("otel_mcbot.doctor:doctor", "Check this machine and say what to mend."),
     "grafana": ("otel_mcbot.grafana_command:grafana", "Grafana's dashboards and data sources, as files."),
     "metrics": ("otel_mcbot.metrics_command:metrics", "The metrics that a bot emits."),
+    "retire": ("otel_mcbot.retire_command:command", "A bot that died for good is not expected any more."),
 }
 """Command → where it is, and one line of help."""
 

@@ -203,8 +203,8 @@ def _read(path: Path) -> Iterator[Message]:
     with path.open("rb") as file:
         for line in file:
             with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
-                kept = json.loads(line)
-                if kept.get("deleted"):
+                kept: dict[str, Any] = json.loads(line)
+                if "deleted" in kept:
                     found.pop(kept["id"], None)
                 else:
                     message = Message.of(kept)

@@ -32,7 +32,9 @@ logger = logging.getLogger("otel_mcbot")
 
 CONNECTIONS: Final = 16
 REQUEST_SECONDS: Final = 15.0
-"""For a whole request and its answer."""
+"""For a whole request and its answer …"""
+CROWDED_SECONDS: Final = 2.0
+"""… and while others wait for a thread."""
 
 RATE: Final = 5
 RATE_SECONDS: Final = 2.0
@@ -83,8 +85,8 @@ class Preview(ThreadingMixIn, HTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         while not self._slots.acquire(timeout=0.2):  # who comes now waits in the kernel's queue
-            self.service_actions()
-        self._open[request] = time.monotonic() + REQUEST_SECONDS
+            self._cut_off(CROWDED_SECONDS)
+        self._open[request] = time.monotonic()
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
@@ -95,10 +97,13 @@ class Preview(ThreadingMixIn, HTTPServer):
             self._slots.release()
 
     def service_actions(self) -> None:
-        """Cut off who drips: a time-out of each read would let it go on for ever."""
+        self._cut_off(REQUEST_SECONDS)
+
+    def _cut_off(self, seconds: float) -> None:
+        """End connections that are older: with a time-out of each read alone, who drips would go on for ever."""
         now = time.monotonic()
-        for request, end in list(self._open.items()):
-            if now > end:
+        for request, began in list(self._open.items()):
+            if now - began > seconds:
                 with contextlib.suppress(OSError):
                     request.shutdown(socket.SHUT_RDWR)
 
