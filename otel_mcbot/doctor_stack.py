@@ -317,7 +317,7 @@ def _losses(case: Case, prometheus: Prometheus) -> Iterator[Line]:
         items, part = labels["items"].replace("_", " "), labels.get("exporter") or labels.get("receiver", "")
         match labels["what"]:
             case "exporter_enqueue_failed":
-                said = f"{count:.0f} {items} lost in the last 15 min: the Collector's queue for {part} was full"
+                said = f"{count:.0f} {items} turned away in the last 15 min: the Collector's queue for {part} was full"
                 yield Line("losses", FAIL, said, f"mend what is behind it: docker compose ps; {_collector_logs}")
             case "exporter_send_failed":
                 said = f"{count:.0f} {items} lost in the last 15 min: refused by {part}"
