@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from otel_mcbot.doctor_alerts import alerts, wrong_addresses
 from otel_mcbot.doctor_case import FAIL, OK, WARN, Case, Line, side_by_side
 from otel_mcbot.doctor_servers import SERVERS, Kind, Server, Trouble, Web
 
@@ -74,7 +75,8 @@ def compose_variables(environ: Mapping[str, str], directory: Path) -> dict[str, 
                 if equals and name.startswith("MCBOT_"):
                     found[name.strip()] = value.strip().strip("\"'")
     found |= {name: value for name, value in environ.items() if name.startswith("MCBOT_")}
-    return {name: value.strip() for name, value in found.items() if value.strip()}  # empty is unset
+    # empty is unset; a blank is not: compose hands it on
+    return {name: value.strip() for name, value in found.items() if value}
 
 
 # -- finding the servers -----------------------------------------------------------------------------------------------
@@ -139,12 +141,14 @@ def owner(port: int) -> str:
 
 def check_stack(case: Case) -> Iterator[Line]:
     yield from _wrong_variables(case)
+    yield from wrong_addresses(case)
     found = find(case)
     if not any(each.there for each in found.values()):
         yield from _no_stack(case, found)
         return
     for each in found.values():
         yield _server(each)
+    yield from alerts(case)
     questions: list[tuple[str, Callable[[], Iterator[Line]]]] = [
         ("variables", partial(_password, case, found)),
         ("signals", partial(_signals, case, found)),

@@ -177,7 +177,8 @@ _MESSAGE: Final = """\
 {{- $line := printf "\\n• %s%s%s · since %s" §said $rest $bot (.StartsAt.UTC.Format §clock) -}}
 {{- $own := "" }}{{ $trace := "" -}}
 {{- if and $picked .Annotations.§panel -}}
-{{- $several = not $one }}{{ $own = printf " · [panel](<%s/d/%s%s&from=%d&to=now>)" $base .Annotations.§panel $picked §since -}}
+{{- $several = not $one -}}
+{{- $own = printf " · [panel](<%s/d/%s%s&from=%d&to=now>)" $base .Annotations.§panel $picked §since -}}
 {{- end -}}
 {{- if $asked -}}
 {{- $trace = printf " · [why](<%s/d/§why?%s&from=%d&to=%d>)" $base $asked §since §until -}}

@@ -185,7 +185,7 @@ def test_a_healthy_stack_with_a_bot(look: Look) -> None:
     assert not sick(lines)
     assert list(lines) == [
         "grafana", "prometheus", "tempo", "loki", "collector", "otlp",
-        "variables", "metrics", "traces", "logs", "clocks", "queues", "losses", "refused bots", "disk",
+        "alerts", "variables", "metrics", "traces", "logs", "clocks", "queues", "losses", "refused bots", "disk",
     ]  # fmt: skip
     for name, version in {"grafana": "13.1.3", "prometheus": "3.14.0", "tempo": "2.10.8", "loki": "3.7.6"}.items():
         assert version in lines[name].found
