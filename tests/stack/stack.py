@@ -17,8 +17,11 @@ from typing import Any, TypeVar
 
 ROOT = Path(__file__).resolve().parents[2]
 
-PROJECT = os.environ.get("MCBOT_TEST_STACK", "otel-mcbot-test")
-"""Name of the compose project. It is taken down with its volumes before and after: never the name of a stack in use."""
+PROJECT = "-".join(
+    [os.environ.get("MCBOT_TEST_STACK", "otel-mcbot-test"), *filter(None, [os.environ.get("PYTEST_XDIST_WORKER")])]
+)
+"""Name of the compose project; tests that run side by side have one each. It is taken down with its volumes before and
+after: never the name of a stack in use."""
 
 PORTS = {
     "MCBOT_GRAFANA_PORT": "grafana",
@@ -198,7 +201,7 @@ class Stack:
         now = int(time.time() * 1000)
         body = {
             "from": str(now - int(since * 1000)),
-            "to": str(now + 60_000),
+            "to": str(now),
             "queries": [
                 {"refId": "A", "datasource": {"uid": source}, "intervalMs": 10_000, "maxDataPoints": 1000, **query}
             ],
