@@ -67,7 +67,7 @@ class Watch:
                 self.errors[rule["name"]] = rule["lastError"]
             for alert in rule.get("alerts") or []:
                 state = str(alert["state"]).lower()
-                if state in ("normal", "inactive"):
+                if state.startswith("normal") or state == "inactive":
                     continue
                 shown = {
                     name: value
