@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 from otel_mcbot import catalog, settings
+from otel_mcbot.rules import page
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-PAGES = {"metrics.md": catalog.markdown, "settings.md": settings.markdown}
+PAGES = {"alerts.md": page.markdown, "metrics.md": catalog.markdown, "settings.md": settings.markdown}
 
 
 def main() -> int:
