@@ -45,7 +45,7 @@ def configure(plan: Plan, mode: str, expect: Mapping[str, str] | None = None) ->
         expect: symbol → timeframe of what else shall come.
     """
     telemetry = mcbot.configure(
-        SERVICE,
+        os.environ.get("OTEL_SERVICE_NAME") or SERVICE,
         mode=mode,
         expect={**plan.symbols, **(expect or {})},
         strategies=[pod.strategy for pod in PODS],
