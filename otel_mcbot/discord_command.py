@@ -42,11 +42,11 @@ def preview(host: str, port: int, history: Path | None, rate_limit: bool) -> int
     except OSError as error:
         said = f"--host {host} --port {port}: {error.strerror}; allowed is an address of this machine, a free port"
         raise click.UsageError(said) from error
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
+    # Waited for, not handled: a handler that sets an event can meet the lock of who waits for it.
+    ends = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     shown = f"[{host}]" if ":" in host else host
     click.echo(f"Discord preview: http://{shown}:{server.server_port}/")
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    stopped.wait()
+    signal.sigwait(ends)
     return 0  # what was answered is on disk; who still sends is cut off
