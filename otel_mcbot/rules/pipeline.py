@@ -13,6 +13,7 @@ from .watch import COLLECTOR
 _DROPPED: Final = f'{catalog.telemetry_dropped.prometheus_name}{{reason!~"fee_currency|negative_fee|reused_id"}}'
 """What these reasons count is not lost: a rebate, or a fee in a third currency, is no news."""
 
+_ANSWERS: Final = 'up{backend!=""}'
 _RECEIVED: Final = "mcbot_collector_received_points"
 _QUEUE: Final = "otelcol_exporter_queue_size"
 _FAILED: Final = '{__name__=~"otelcol_exporter_(send|enqueue)_failed_.+_total"}'
@@ -135,13 +136,18 @@ PIPELINE: Final = (
         family="pipeline",
         severity=Severity.CRITICAL,
         hold="1m",
-        value=highest('up{backend!=""}', "backend"),
+        # now, or for the third time within the window: one that is killed again and again is up in between
+        value=f"""
+            {highest(_ANSWERS, "backend")} == 0
+            or 0 * ({highest(f"changes({_ANSWERS}[$window])", "backend")} >= 5)
+        """,
         op="==",
         threshold=0,
         unit=Unit.NUMBER,
-        text="{backend} does not answer. What it should store waits in the Collector.",
+        text="{backend} does not answer, or only now and then. What it should store waits in the Collector.",
         labels=("backend",),
         panel="system/Back ends",
+        parameters={"window": "10m"},
         ours=True,
     ),
     Rule(

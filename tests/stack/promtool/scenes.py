@@ -488,6 +488,22 @@ FORMS: Final = (
         never='alertname=~"WSFrequentReconnects|BotRestarted"',
     ),
     scene(
+        "a store that is killed again and again is told, one that is restarted twice is not",
+        ("BackendDown",),
+        Says(250, "BackendDown"),
+        Says(260, "BackendDown", (({**STACK, "backend": "tempo"}, 0),)),
+        Says(900, "BackendDown", (({**STACK, "backend": "tempo"}, 0),)),
+        Says(1600, "BackendDown"),
+        series=with_labels(
+            {
+                named("up", {"backend": "tempo"}): lambda t: 0 if t % 80 >= 40 and t < 960 else 1,
+                named("up", {"backend": "loki"}): lambda t: 0 if 100 <= t < 150 or 300 <= t < 350 else 1,
+            },
+            STACK,
+        ),
+        end=1600,
+    ),
+    scene(
         "what waits and is not sent is told, what waits and is sent is not",
         ("CollectorSendFailing",),
         Says(520, "CollectorSendFailing"),
