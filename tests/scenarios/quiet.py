@@ -1,6 +1,6 @@
 """An ordinary demo on the shipped stack, left alone: nothing may reach Discord, and only the Watchdog may fire.
 
-    make quiet ARGS="--minutes 60"
+make quiet ARGS="--minutes 60"
 """
 
 from __future__ import annotations

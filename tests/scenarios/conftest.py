@@ -1,0 +1,6 @@
+"""These tests use the harness of the stack's tests."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "stack"))

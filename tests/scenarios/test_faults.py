@@ -1,0 +1,409 @@
+"""Each fault on the shipped stack: it fires, Discord hears of it in time, the links lead to it, and then it is over.
+
+All bots run side by side, one fault each, while the rules are as they are shipped. `make test-scenarios` prints what
+was measured; it takes half an hour, because windows of rules and the pace of messages do.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import faults
+import pytest
+from faults import Board, Bot, Bots, Measured, Opened, check_message, measure, said, until
+from stack import Stack, wait_for
+
+from otel_mcbot import rules
+from otel_mcbot.demo import scenarios
+from otel_mcbot.settings import seconds
+
+pytestmark = pytest.mark.timeout(2400)
+
+PROJECT, OUTAGES = "otel-mcbot-scenarios", "otel-mcbot-outages"
+"""Names of the two compose projects: one of them loses its servers."""
+
+WHOLE = 37 * 60.0
+"""Seconds until all must be over."""
+
+DEAD = 180.0
+"""Seconds from the death of a bot to its message, at most."""
+
+STAYS = 600.0
+"""Seconds for which a dead bot is watched: it must stay reported, and one that was stopped must not be."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A scenario of the demo and what must come of it.
+
+    Attributes:
+        name: the scenario's.
+        rules: that must fire for it; others may.
+        line: regular expression of a line that the link to `why` shows.
+        span: regular expression of something in one of the traces that it shows.
+        lasting: rule → why no message comes within the time that it is over.
+    """
+
+    name: str
+    rules: tuple[str, ...]
+    line: str = ""
+    span: str = ""
+    lasting: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def scenario(self) -> scenarios.Scenario:
+        return scenarios.find(self.name)
+
+    @property
+    def bot(self) -> str:
+        return f"scn-{self.name}"
+
+    def crosses(self, rule: str) -> float:
+        return self.scenario.alerts[rule]
+
+    @property
+    def lasts(self) -> float:
+        """Seconds for which it must be wrong: until the last rule fires, and half a minute."""
+        return max(self.crosses(rule) + seconds(rules.find(rule).hold) for rule in self.rules) + 45
+
+
+CASES = (
+    Case("slippage", ("HighSlippage",), r"filled \d+ bp worse", r"slippage_bps\D+([2-9]\d|\d{3})"),
+    Case("slow-exchange", ("APILatencyHigh",), r"trading.order|requested"),
+    Case(
+        "rejects",
+        ("ExecutionConsecutiveRejections", "ExecutionLowFillRate"),
+        r"rejected: ",
+        r"Margin is insufficient",
+        (("ExecutionLowFillRate", "it judges an hour"),),
+    ),
+    Case("write-failures", ("APIUnhealthy", "LiveAPIBlocked"), r"requested|not answer|api"),
+    Case("read-failures", ("APIReadFailures",), r"scenario read-failures"),
+    Case("rate-limit", ("APIRateLimitApproaching",), r"scenario rate-limit"),
+    Case(
+        "lost-order",
+        ("RequestWithoutAck",),
+        r"requested",
+        "",
+        (("RequestWithoutAck", "an order stays lost for an hour"),),
+    ),
+    Case("parse-failure", ("LiveFillParseFailure",), r"requested"),
+    Case(
+        "min-notional",
+        ("LiveFrequentMinNotionalSkip",),
+        "",
+        "",
+        (("LiveFrequentMinNotionalSkip", "of what is only told it is not told that it is over"),),
+    ),
+    Case("stuck-signal", ("SignalWithoutRequest",), r"scenario stuck-signal"),
+    Case("socket-silence", ("WSNoMessages",)),
+    Case("socket-drop", ("WSDisconnected",)),
+    Case("reconnects", ("WSFrequentReconnects",)),
+    Case("queue", ("QueueCongestionCritical", "EventsDropped"), r"scenario queue|a slow handler"),
+    Case("handler-errors", ("HandlerErrorsHigh",), r"ZeroDivision|over an equity of 0"),
+    Case("hung-loop", ("HighEventLoopLag", "HeartbeatStale"), r"a request without a time-out"),
+    Case("fds", ("HighFDCount",), r"sockets are opened and not closed"),
+    Case("threads", ("HighThreadCount",), r"each request has an executor"),
+    Case("tasks", ("HighTaskCount",), r"each reconnect leaves its tasks"),
+    Case("drawdown", ("HighDrawdown",), r"the whole market falls"),
+    Case("leverage", ("HighAggregateLeverage",), r"scenario leverage"),
+    Case("circuit-breaker", ("CircuitBreakerTriggered",), r"circuit breaker tripped", r"circuit_breaker"),
+    Case("gbm", ("GBMDrawdownWarning",)),
+    Case("probation", ("PodInProbation",), r"is not what its record says"),
+    Case("lost-telemetry", ("TelemetryDropped",), r"is not a number"),
+)
+"""One bot each; a warning is raised by one of them alone, because messages about two would wait for each other."""
+
+
+class Run:
+    """All that goes on side by side."""
+
+    def __init__(self, stack: Stack, bots: Bots, board: Board) -> None:
+        self.stack = stack
+        self.bots = bots
+        self.board = board
+        self.end = time.time() + WHOLE
+        self.rows: list[Measured] = []
+
+    @property
+    def left(self) -> float:
+        return max(1.0, self.end - time.time())
+
+    def fault(self, bot: Bot, text: str) -> float:
+        """When the bot said that it begins."""
+        return until(lambda: said(self.stack, bot, text), 120, f"{bot.name} says {text!r}")
+
+    def over(self, row: Measured, bot: str) -> None:
+        message = until(
+            lambda: self.board.resolve(row.rule, bot, row.message), self.left, f"{row.rule} of {bot} is over"
+        )
+        row.resolved = message.at
+
+    def told(self, name: str, rule: str, bot: str, fault: float, patience: float) -> tuple[Measured, Opened]:
+        row, message = measure(self.board, name, rule, bot, fault, patience)
+        self.rows.append(row)
+        opened = check_message(self.stack, message, rule, bot)
+        row.links = opened.count
+        return row, opened
+
+    # -- what happens -----------------------------------------------------------------------------------------
+
+    def play(self, case: Case, bot: Bot) -> None:
+        fault = self.fault(bot, f"scenario {case.name}: ")
+        told = []
+        for rule in case.rules:
+            patience = case.crosses(rule) + seconds(rules.find(rule).hold) + 120
+            row, opened = self.told(case.name, rule, bot.name, fault, patience)
+            told.append(row)
+            self.prove(case, opened)
+        for row in told:
+            row.note = dict(case.lasting).get(row.rule, "")
+            if not row.note:
+                self.over(row, bot.name)
+        late = [row for row in told if not row.in_time]
+        assert not late, f"later than for + {faults.LATE:.0f} s: {late}"
+
+    def prove(self, case: Case, opened: Opened) -> None:
+        """What the link to `why` shows is what happened."""
+        if case.line:
+            assert any(re.search(case.line, line["line"]) for line in opened.lines), (
+                f"no {case.line!r} in {len(opened.lines)} lines: {[line['line'] for line in opened.lines[:20]]}"
+            )
+        if case.span:
+            assert any(re.search(case.span, faults.trace(self.stack, opened, each)) for each in opened.ids[:20]), (
+                f"no {case.span!r} in the traces {opened.ids}"
+            )
+
+    def never(self, bot: Bot) -> None:
+        """It is expected to have SOL/USDT, which never comes; then it is told to do without."""
+        fault = bot.began
+        row, _ = self.told("missing-symbol", "SymbolNeverArrived", bot.name, fault, 360)
+        assert bot.end() == 0
+        self.bots.start(bot.name)
+        self.over(row, bot.name)
+        assert row.in_time, row
+
+    def killed(self, bot: Bot) -> None:
+        """It stays reported until it is back."""
+        until(lambda: bot.process.poll() is not None, 120, "it is killed")
+        fault = time.time()
+        row, opened = self.told("kill", "BotDown", bot.name, fault, DEAD + 60)
+        assert any("the kernel takes the process" in line["line"] for line in opened.lines), "its last words"
+        assert row.message - fault <= DEAD, row
+        while time.time() < fault + STAYS:
+            assert self.board.resolve("BotDown", bot.name) is None, "it is still dead"
+            time.sleep(1.0)
+        assert ("BotDown", bot.name) in self.board.firing
+        self.bots.start(bot.name)
+        self.over(row, bot.name)
+        assert row.in_time, row
+
+    def restarted(self, bot: Bot) -> None:
+        fault = self.fault(bot, "the supervisor starts the bot anew") + 2.0
+        row, _ = self.told("restart", "BotRestarted", bot.name, fault, 120)
+        self.over(row, bot.name)
+        assert row.in_time, row
+
+    def stopped(self, bot: Bot) -> float:
+        """Returns when it was."""
+        time.sleep(90)
+        assert bot.end() == 0
+        return time.time()
+
+
+@dataclass
+class Outage:
+    """A stack that loses its servers, and a bot that goes on."""
+
+    stack: Stack
+    board: Board
+    bots: Bots
+    rows: list[Measured]
+
+    def told(self, name: str, rule: str, fault: float) -> Measured:
+        row, message = measure(self.board, name, rule, "", fault, 300)
+        self.rows.append(row)
+        row.links = check_message(self.stack, message, rule, "").count
+        return row
+
+    def over(self, row: Measured) -> None:
+        row.resolved = until(lambda: self.board.resolve(row.rule, "", row.message), 600, f"{row.rule} is over").at
+
+    def collector(self, bot: Bot) -> None:
+        """Nobody is called dead when it is the Collector that is."""
+        filled = f'{bot.selector} | event_name="trading.order.filled"'
+        until(lambda: self.stack.log_count(filled) >= 3, 120, "orders in Loki")
+        time.sleep(60)  # the Collector has been heard for a while
+        fault = time.time()
+        self.stack.compose("stop", "collector")
+        row = self.told("collector-stopped", "CollectorDown", fault)
+        time.sleep(60)
+        back = time.time()
+        self.stack.compose("start", "collector")
+        while time.time() < back + 150:
+            assert not self.board.about(bot.name), "the bot was well all the time"
+            time.sleep(1.0)
+        self.over(row)
+        fires = [m for m in self.board.messages if m.rule == "CollectorDown" and m.fires("")]
+        assert len(fires) == 1, fires
+        assert not self.board.about(bot.name)
+        stored = _stored(self.stack, bot, fault + 5, back)
+        row.note = f"{stored} lines of the outage came later"
+        assert stored > 0
+        assert row.in_time, row
+
+    def loki(self, bot: Bot) -> None:
+        """What was said meanwhile comes later."""
+        fault = time.time()
+        self.stack.compose("stop", "loki")
+        row = self.told("loki-stopped", "BackendDown", fault)
+        assert "loki" in self.board.message("BackendDown", "", fault).content  # type: ignore[union-attr]
+        back = time.time()
+        self.stack.compose("start", "loki")
+        self.over(row)
+        stored = wait_for(lambda: _stored(self.stack, bot, fault + 15, back), 120)
+        row.note = f"{stored} lines of the outage came later"
+        assert not self.board.about(bot.name)
+        assert row.in_time, row
+
+
+def _stored(stack: Stack, bot: Bot, begin: float, end: float) -> int:
+    """Lines of the bot that Loki has from then."""
+    window = f"{int(end - begin)}s"
+    result = faults.get(
+        f"{stack.url['loki']}/loki/api/v1/query", query=f"sum(count_over_time({bot.selector}[{window}]))", time=end
+    )["data"]["result"]
+    return int(result[0]["value"][1]) if result else 0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Everything, running."""
+
+    run: Run
+    outage: Outage
+    plays: dict[str, Future[float | None]]
+
+
+def _ready(project: str) -> Stack:
+    stack = Stack(project)
+    stack.down(volumes=True)  # of a run that was killed
+    stack.compose("build", "preview", timeout=900)
+    stack.up()
+    return stack
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """Both stacks and all bots; then the table."""
+    state: Path = tmp_path_factory.mktemp("state")
+    stack, other = _ready(PROJECT), _ready(OUTAGES)
+    bots, board = Bots(stack, state), Board(stack)
+    outage = Outage(other, Board(other), Bots(other, state), [])
+    run = Run(stack, bots, board)
+    parts = {case.name: (partial(run.play, case), "--scenario-for", f"{case.lasts:.0f}s") for case in CASES}
+    parts |= {"missing-symbol": (run.never,), "kill": (run.killed,), "restart": (run.restarted,)}
+    try:
+        with board.watching(), outage.board.watching(), ThreadPoolExecutor(len(parts) + 4) as pool:
+            try:
+                plays: dict[str, Future[float | None]] = {}
+                bot = outage.bots.start("scn-outage")
+                plays["collector"] = pool.submit(outage.collector, bot)
+                plays["loki"] = pool.submit(lambda: (plays["collector"].exception(), outage.loki(bot))[1])
+                bots.start("scn-steady")
+                plays["stopped"] = pool.submit(run.stopped, bots.start("scn-stopped"))
+                for name, (play, *arguments) in parts.items():
+                    plays[name] = pool.submit(play, bots.start(f"scn-{name}", "--scenario", name, *arguments))
+                    time.sleep(1.0)
+                for name, future in plays.items():
+                    future.add_done_callback(partial(_told, name))
+                yield Stage(run, outage, plays)
+            finally:
+                for each in (*bots.running, *outage.bots.running):
+                    each.process.kill()
+                run.end = 0.0
+        _print(run, outage)
+    finally:
+        bots.kill()
+        outage.bots.kill()
+        stack.down(volumes=True)
+        other.down(volumes=True)
+
+
+def _told(name: str, future: Future[float | None]) -> None:
+    """At once: half an hour is long."""
+    error = None if future.cancelled() else future.exception()
+    print(f"{time.strftime('%H:%M:%S')} {name}: {f'{error}'[:600] if error else 'well'}", flush=True)
+
+
+def _print(run: Run, outage: Outage) -> None:
+    print(f"\n{faults.HEADING}")
+    for row in sorted([*run.rows, *outage.rows], key=lambda row: row.scenario):
+        print(row.row())
+    asked = {(row.scenario, row.rule) for row in run.rows}
+    for bot in run.bots.running:
+        also = {m.rule for m in run.board.about(bot.name)} - {rule for name, rule in asked if f"scn-{name}" == bot.name}
+        if also:
+            print(f"{bot.name}: also {', '.join(sorted(also))}")
+    messages = run.board.messages + outage.board.messages
+    longest = max((len(message.content) for message in messages), default=0)
+    print(f"{len(messages)} messages, the longest of {longest} characters")
+    for line in run.board.missed + outage.board.missed:
+        print(f"not heard: {line}")
+
+
+@pytest.mark.parametrize("name", [case.name for case in CASES])
+def test_a_fault_is_told_and_explained_and_then_it_is_over(stage: Stage, name: str) -> None:
+    stage.plays[name].result()
+
+
+def test_a_symbol_that_never_arrives_is_told(stage: Stage) -> None:
+    stage.plays["missing-symbol"].result()
+
+
+def test_a_bot_that_was_killed_stays_reported_until_it_is_back(stage: Stage) -> None:
+    stage.plays["kill"].result()
+
+
+def test_a_restart_is_told(stage: Stage) -> None:
+    stage.plays["restart"].result()
+
+
+def test_without_a_collector_no_bot_is_called_dead(stage: Stage) -> None:
+    stage.plays["collector"].result()
+
+
+def test_without_loki_its_lines_wait(stage: Stage) -> None:
+    stage.plays["loki"].result()
+
+
+def test_of_a_bot_that_was_stopped_nothing_is_ever_told(stage: Stage) -> None:
+    stopped = stage.plays["stopped"].result()
+    assert stopped is not None
+    time.sleep(max(0.0, stopped + STAYS - time.time()))
+    _silent(stage.run.board, "scn-stopped")
+
+
+def test_of_a_bot_that_is_well_nothing_is_ever_told(stage: Stage) -> None:
+    _silent(stage.run.board, "scn-steady")
+    _silent(stage.outage.board, "scn-outage")
+
+
+def test_every_message_fits_and_mentions_nobody(stage: Stage) -> None:
+    for message in stage.run.board.messages + stage.outage.board.messages:
+        assert message.refused is None, message
+        assert len(message.content) <= 2000, message
+        assert not message.pings, message
+        for name, address in faults.links(message.content):
+            assert len(address) < faults.LINK, (name, address)
+
+
+def _silent(board: Board, bot: str) -> None:
+    assert not board.about(bot)
+    assert not [key for key in board.fired if key[1] == bot]
