@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down logs test test-unit test-process test-stack check fix bench docs clean
+.PHONY: help demo up down logs test test-unit test-process test-stack test-scenarios quiet check fix bench docs clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -26,7 +26,7 @@ logs: ## what they say
 test: test-unit test-process ## all that needs only Python
 
 test-unit: $(VENV)/.dev
-	$(BIN)/python -m pytest -n auto tests --ignore tests/process --ignore tests/stack --ignore tests/typing $(ARGS)
+	$(BIN)/python -m pytest -n auto tests --ignore tests/process --ignore tests/stack --ignore tests/scenarios --ignore tests/typing $(ARGS)
 
 # real processes, killed for real, with clocks that matter: one at a time
 test-process: $(VENV)/.dev
@@ -35,6 +35,12 @@ test-process: $(VENV)/.dev
 # a stack of its own, beside one that runs: other name, other ports, other volumes
 test-stack: $(VENV)/.dev ## the real servers, in Docker
 	$(BIN)/python -m pytest tests/stack $(ARGS)
+
+test-scenarios: $(VENV)/.dev ## faults of all kinds and their messages, on two stacks of their own: 40 minutes at most
+	$(BIN)/python -m pytest tests/scenarios -s $(ARGS)
+
+quiet: $(VENV)/.dev ## an hour of an ordinary demo on a stack of its own: nothing may come (ARGS="--minutes 5")
+	PYTHONPATH=tests/stack $(BIN)/python tests/scenarios/quiet.py $(ARGS)
 
 check: $(VENV)/.dev ## style, types (mypy and pyright), import rules, generated files
 	$(BIN)/ruff check .
