@@ -18,7 +18,7 @@ from otel_mcbot.settings import MODES, seconds
 from .bot import Bot, configure
 from .market import BarsError
 from .plan import Plan, make_plan
-from .scenarios import SCENARIOS, Drill, find
+from .scenarios import SCENARIOS, Drill, Scenario, find
 from .summary import Summary
 
 MESSAGE = 30.0
@@ -189,15 +189,20 @@ def _drill(name: str | None, after: float | None, lasts: float | None, bars: tup
     return Drill(scenario, scenario.after if after is None else after, scenario.lasts if lasts is None else lasts)
 
 
+def messages(scenario: Scenario) -> dict[str, str]:
+    """Alert → how long after the start its message comes, about, with the holds that the rules have."""
+    return {
+        alert: _about(scenario.after + crosses + seconds(rules.find(alert).hold) + MESSAGE)
+        for alert, crosses in scenario.alerts.items()
+    }
+
+
 def table() -> str:
     """Every scenario: name, what happens, the alerts that it leads to and how long until their message."""
     rows = []
     for scenario in SCENARIOS:
-        messages = (
-            f"{alert} ({_about(scenario.after + crosses + seconds(rules.find(alert).hold) + MESSAGE)})"
-            for alert, crosses in scenario.alerts.items()
-        )
-        rows.append(f"{scenario.name:18} {scenario.text}\n{'':18} {', '.join(messages)}")
+        told = ", ".join(f"{alert} ({wait})" for alert, wait in messages(scenario).items())
+        rows.append(f"{scenario.name:18} {scenario.text}\n{'':18} {told}")
     return "\n".join(rows)
 
 

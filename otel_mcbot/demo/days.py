@@ -18,7 +18,7 @@ from .portfolio import Pod, Portfolio
 BACKTEST = 60
 """Days of recorded daily bars that stand in for the pods' backtests."""
 
-RECORD_BACKTEST, RECORD_LIVE = 365, 90
+RECORD_BACKTEST, RECORD_LIVE = 365, 70
 """Days of the made-up record: a backtest, and the days that the pod has traded since."""
 
 Record = Mapping[str, tuple[float, float]]

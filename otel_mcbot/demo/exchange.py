@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from loguru import logger
+
 from .account import Position
 from .fate import Fate, answer_time, draw
 from .market import Bar, seconds_of
@@ -421,11 +423,14 @@ class PaperExchange:
         """What is wrong with the venue happens to a request."""
         faults = self.faults
         if faults.delay:
+            logger.warning("{} has no answer yet, waiting up to {:.0f} s", request, 2 * faults.delay)
             await asyncio.sleep(faults.delay)
         if write and faults.writes_fail:
             raise NetworkError(f"{HOST} {request}: 502 Bad Gateway")
-        while write and faults.unanswered:
-            await asyncio.sleep(0.1)
+        if write and faults.unanswered:
+            logger.error("{} is not acknowledged", request)
+            while faults.unanswered:
+                await asyncio.sleep(0.1)
 
     async def _answer(self, endpoint: str) -> None:
         if endpoint.startswith("fetch_"):

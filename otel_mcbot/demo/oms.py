@@ -29,6 +29,9 @@ from .health import ApiHealth
 
 ATTEMPTS = 3
 
+DEAR = 25.0
+"""Basis points of slippage that are worth a line."""
+
 
 @dataclass(slots=True)
 class OpenOrder:
@@ -245,6 +248,10 @@ class OrderManager:
         self.fees += fill.fee
         order = self.open[fill.client_order_id]
         order.filled = round(order.filled + fill.fill_qty, 8)
+        expected = order.request.expected_price
+        worse = (fill.fill_price / expected - 1) * (10_000 if fill.side == "BUY" else -10_000)
+        if worse > DEAR:
+            logger.warning("{} filled {:.0f} bp worse than expected", fill.client_order_id, worse)
         if order.filled >= order.quantity:
             await self._done(fill.client_order_id, "filled")
 

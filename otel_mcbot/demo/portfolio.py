@@ -161,7 +161,7 @@ class Portfolio:
             if notional < 0.01:  # nothing to close: the entry was refused or never filled
                 return
             if notional < MIN_NOTIONAL:
-                logger.info("{} of {} is too small an order", f"{notional:.2f}", lane.symbol)
+                logger.warning("order of {} not sent: {} is below {}", lane.symbol, f"{notional:.2f}", MIN_NOTIONAL)
                 self.on_order_skipped(lane.symbol, "min_notional")
                 return
             if self.api.blocked:

@@ -58,7 +58,7 @@ SCENARIOS = (
     Scenario(
         "write-failures",
         "The venue answers no order; after five failures in a row the bot sends none.",
-        {"APIUnhealthy": 10, "LiveAPIBlocked": 15, "ExecutionConsecutiveRejections": 10, "ExecutionLowFillRate": 60},
+        {"APIUnhealthy": 10, "LiveAPIBlocked": 15, "ExecutionConsecutiveRejections": 45},
         venue.writes,
     ),
     Scenario(
@@ -175,8 +175,8 @@ SCENARIOS = (
     ),
     Scenario(
         "decay",
-        "A pod loses a little every day.",
-        {"StructuralDecay": 60, "StructuralDecayCritical": 90, "GBMDrawdownWarning": 60},
+        "A pod loses every day, for two months.",
+        {"StructuralDecay": 30, "StructuralDecayCritical": 50, "GBMDrawdownCritical": 40},
         days.decay,
     ),
     Scenario(

@@ -1,4 +1,4 @@
-"""The pods' days: a second each, of a season in which a pod is not what it was. Its detectors judge them as any day.
+"""The pods' days: two a second, of a season in which a pod is not what it was. Its detectors judge them as any day.
 
 When it is over the pod has its record again.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from otel_mcbot.demo.bot import Bot
 
 POD = "pod-trend"
+
+DAY = 0.5
+"""Seconds of a day."""
 
 SEEN = 30.0
 """Seconds for which a state stays before the next one: long enough to be seen by who looks every ten."""
@@ -39,7 +42,7 @@ async def _season(bot: Bot, earned: Callable[[int], float | None]) -> AsyncItera
                 continue
             bot.days.live(pod, today)
             number += 1
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(DAY)
 
     logger.warning("{} is not what its record says", POD)
     try:
@@ -52,8 +55,11 @@ async def _season(bot: Bot, earned: Callable[[int], float | None]) -> AsyncItera
 
 def _level(bot: Bot, detector: str) -> int:
     """What a detector says of the pod: 0 NORMAL, 1 WARNING, 2 CRITICAL."""
-    judge = getattr(bot.days.detectors.bank.pod(POD), detector)
-    return int(judge.result.severity.level)
+    return int(_result(bot, detector).severity.level)
+
+
+def _result(bot: Bot, detector: str) -> Any:
+    return getattr(bot.days.detectors.bank.pod(POD), detector).result
 
 
 @asynccontextmanager
@@ -68,7 +74,8 @@ async def decay(bot: Bot) -> AsyncIterator[None]:
     mean, deviation = bot.days.record[POD]
 
     def earned(number: int) -> float | None:
-        return None if _level(bot, "decay") == 2 else -0.3 * mean + 0.3 * deviation * (-1) ** number
+        judge = _result(bot, "decay")
+        return None if judge.ransac_slope < -0.001 else -1.5 * mean + 0.3 * deviation * (-1) ** number
 
     async with _season(bot, earned):
         yield

@@ -126,4 +126,5 @@ async def slow_sources(bot: Bot) -> AsyncIterator[None]:
 @asynccontextmanager
 async def nothing(bot: Bot) -> AsyncIterator[None]:
     """What is wrong was so from the start."""
+    logger.warning("SOL/USDT: subscribed, and there is no such stream")
     yield

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from loguru import logger
+
 import otel_mcbot as mcbot
 from otel_mcbot.demo.events import Direction
 from otel_mcbot.demo.exchange import HOST, Faults, NetworkError
@@ -102,6 +104,8 @@ async def often(bot: Bot) -> AsyncIterator[None]:
     async def ask() -> None:
         with contextlib.suppress(NetworkError), mcbot.exchange_call("fetch_ticker", address=HOST):
             await bot.exchange.fetch_ticker(bar.symbol)
+
+    logger.warning("the ticker is polled for every tick: the venue's limit is 1,200 calls a minute")
 
     async def flood() -> None:
         async with asyncio.TaskGroup() as calls:
