@@ -28,6 +28,7 @@ import trace_rules
 from otel_mcbot import catalog
 from otel_mcbot.demo.market import COLUMNS, synthetic_bars
 from otel_mcbot.ledger import Ledger, Order
+from otel_mcbot.record.exchange import ENDPOINTS
 from otel_mcbot.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -259,6 +260,21 @@ def test_every_row_that_this_bot_has_something_for_has_a_series(run: Run) -> Non
     names = {row.otel_name: row.prometheus_name for row in catalog.rows()}
     there = {names[point.name] for point in run.points}
     assert [row["prometheus_name"] for row in promised if row["prometheus_name"] not in there] == []
+
+
+def test_the_made_up_market_feeds_every_row_there_is(tmp_path: Path) -> None:
+    run = Run(tmp_path / "home")("--speed", "max", "--duration", "120s", "--json")
+    with GOLDEN.open(encoding="utf-8", newline="") as file:
+        promised = [row["prometheus_name"] for row in csv.DictReader(file, delimiter="\t")]
+    names = {row.otel_name: row.prometheus_name for row in catalog.rows()}
+    there = {names[point.name] for point in run.points}
+    assert [name for name in promised if name not in there] == []
+    for endpoint in ENDPOINTS:
+        assert run.total(catalog.exchange_api_calls, endpoint=endpoint, status="success") > 0, endpoint
+    assert run.total(catalog.gbm_severity) == 0
+    assert run.total(catalog.reconciliation_checks, status="ok") > 10
+    assert run.summary["pnl"] > 0
+    assert not any(run.summary["dropped"].values())
 
 
 def test_histograms_lead_to_the_traces_of_their_orders(run: Run) -> None:
