@@ -141,7 +141,9 @@ def templates() -> Json:
     """The file ``templates.yaml``."""
     return {
         "apiVersion": 1,
-        "templates": [{"name": messages.NAME, "orgId": 1, "template": messages.title() + "\n" + messages.message()}],
+        "templates": [
+            {"name": messages.NAME, "orgId": 1, "template": f"{messages.title()}\n{messages.message()}".strip()}
+        ],
     }
 
 
