@@ -15,6 +15,9 @@ from otel_mcbot.provision.queries import STRATEGY, SYMBOL, stored
 
 UID: Final = "why"
 
+_DECIDED: Final = (semconv.LABELS[STRATEGY], semconv.POD_ID)
+"""Attributes that may be meant by a strategy: the alerts of the detectors call a pod so."""
+
 
 def why_url(
     base: str, job: str, symbol: str | None, strategy: str | None, frm: float, to: float, *, trace: str | None = None
@@ -55,13 +58,15 @@ def link(*labels: str, bot: str = "${bot}") -> Json:
 def search() -> str:
     """The traces of a bot's symbol and strategy, in TraceQL."""
     conditions = [f'resource.{semconv.SERVICE_NAME}=~"${{bot:raw}}"']
-    conditions += [f'span.{semconv.LABELS[label]}=~"${{{label}:raw}}"' for label in (SYMBOL, STRATEGY)]
+    conditions += [f'span.{semconv.LABELS[SYMBOL]}=~"${{{SYMBOL}:raw}}"']
+    either = [f'span.{attribute}=~"${{{STRATEGY}:raw}}"' for attribute in _DECIDED]
+    conditions += [f"({' || '.join(either)})"]
     return f"{{{' && '.join(conditions)}}}"
 
 
 def _lines() -> str:
     """The trace's lines, or without a trace those of the symbol and strategy. LogQL has no if: a label helps out."""
-    chosen = " and ".join(f'{stored(semconv.LABELS[label])}=~"${label}"' for label in (SYMBOL, STRATEGY))
+    chosen = f'{stored(semconv.LABELS[SYMBOL])}=~"${SYMBOL}" and ({_decided()})'
     return queries.lines(
         "label_format chosen=`${trace}`",
         f'(chosen!="" and {queries.of_trace("${trace}")}) or (chosen="" and {chosen})',
@@ -69,8 +74,12 @@ def _lines() -> str:
     )
 
 
+def _decided() -> str:
+    return " or ".join(f'{stored(attribute)}=~"${STRATEGY}"' for attribute in _DECIDED)
+
+
 def _events() -> str:
-    chosen = [f'{stored(semconv.LABELS[label])}=~"${label}"' for label in (SYMBOL, STRATEGY)]
+    chosen = [f'{stored(semconv.LABELS[SYMBOL])}=~"${SYMBOL}"', _decided()]
     names = "|".join(semconv.OrderEvent)
     return queries.lines(f'{queries.EVENT}=~"{names}"', *chosen, queries.of_trace("${trace}.*"))
 

@@ -22,9 +22,6 @@ from stack import ROOT, Stack, fetch, get, wait_for
 from otel_mcbot import rules
 from otel_mcbot.settings import seconds
 
-SPEED = "150"
-"""Bot seconds a second: two bars and an order or so a second."""
-
 LATE = 30.0
 """Seconds that a message may take beyond a rule's ``for``."""
 
@@ -33,6 +30,12 @@ LOOK = 2.0
 
 LINK = 200
 """Characters that a link has at most."""
+
+STORM = 5
+"""Alerts in one message from which on there is no room for a link to the traces of each."""
+
+LINES = 1000
+"""Log lines that Grafana asks for where a panel says nothing else."""
 
 STEP = 2
 """Seconds between the points at which a condition is judged afterwards."""
@@ -74,7 +77,7 @@ class Bots:
         process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "otel_mcbot.cli", "demo"),
-                *("--speed", SPEED, "--duration", "forever", "--json", *arguments),
+                *("--duration", "forever", "--json", *arguments),
             ],
             env={
                 **kept,
@@ -253,11 +256,12 @@ class Opened:
     """What the links of a message led to.
 
     Attributes:
+        links: their names.
         ids: of the traces of `why`.
         lines: log lines and order events of `why`: their labels, with the line itself as ``line``.
     """
 
-    count: int = 0
+    links: set[str] = field(default_factory=set)
     ids: list[str] = field(default_factory=list)
     lines: list[dict[str, str]] = field(default_factory=list)
     values: dict[str, str] = field(default_factory=dict)
@@ -271,9 +275,11 @@ def check_message(stack: Stack, message: Message, rule: str, bot: str) -> Opened
     (line, *_) = message.fires(bot)
     footer = message.content.split("\n")[-1]
     found = dict(links(line)) | dict(links(footer))
-    wanted = {"panel", "runbook", "silence"} | ({"why"} if bot else set())
+    many = re.search(r"\*\*(\d+) × ", message.head)
+    why = bot and not (many and int(many[1]) >= STORM)
+    wanted = {"panel", "runbook", "silence"} | ({"why"} if why else set())
     assert set(found) == wanted, f"{set(found)} instead of {wanted}: {message.content}"
-    opened = Opened(len(found))
+    opened = Opened(set(found))
     for name, address in found.items():
         assert len(address) < LINK, f"{name}: {len(address)} characters: {address}"
         assert fetch(address)[0] == 200, address
@@ -303,18 +309,19 @@ def _panel(stack: Stack, address: str, rule: str, bot: str, opened: Opened) -> N
     if bot and "var-instance" in query:
         assert values["instance"] == bot, address
     targets = panel["targets"]
+    interval = seconds(panel.get("interval", "10s"))
 
     def shown() -> bool:
-        answers = [_ask(stack, target, values, query) for target in targets]  # none of them may be refused
+        answers = [_ask(stack, target, values, query, interval) for target in targets]  # none of them may be refused
         return any(answers)
 
-    assert wait_for(shown, 30, f"data of {address}: {targets}")
+    wait_for(shown, 30, f"data of {address}: {targets}")
 
 
 def _runbook(stack: Stack, address: str, rule: str, bot: str, opened: Opened) -> None:
     panel = _shown(stack, *_parts(address))
     assert (panel["title"], panel["type"]) == (rule, "text")
-    assert len(panel["options"]["content"]) > 200
+    assert panel["options"]["content"]
 
 
 def _silence(stack: Stack, address: str, rule: str, bot: str, opened: Opened) -> None:
@@ -382,16 +389,34 @@ def _range(query: Mapping[str, list[str]]) -> tuple[int, int]:
     return int(begin), now if end == "now" else int(end)
 
 
-def _ask(stack: Stack, target: Mapping[str, Any], values: Mapping[str, str], query: Mapping[str, list[str]]) -> Any:
+def _ask(
+    stack: Stack,
+    target: Mapping[str, Any],
+    values: Mapping[str, str],
+    query: Mapping[str, list[str]],
+    interval: float = 10.0,
+) -> Any:
     """What a panel gets of a target: frames with something in them, or traces."""
     begin, end = _range(query)
-    known = {**values, "__rate_interval": "1m", "__interval": "10s", "__range": f"{(end - begin) // 1000}s"}
+    known = {
+        **values,
+        "__rate_interval": f"{max(interval + 10, 40):.0f}s",
+        "__interval": f"{interval:.0f}s",
+        "__range": f"{(end - begin) // 1000}s",
+    }
 
     def fill(text: str) -> str:
         return re.sub(r"\$(?:\{(\w+)(?::\w+)?\}|(\w+))", lambda found: known[found[1] or found[2]], text)
 
     source = target["datasource"]["uid"]
-    filled = {**target, "refId": "A", "datasource": {"uid": source}, "intervalMs": 10_000, "maxDataPoints": 1000}
+    filled = {
+        **target,
+        "refId": "A",
+        "datasource": {"uid": source},
+        "intervalMs": int(interval * 1000),
+        "maxDataPoints": 1000,
+        "maxLines": LINES,
+    }
     if source == "tempo":
         asked = fill(target["query"])
         if not re.fullmatch("[0-9a-f]+", asked):

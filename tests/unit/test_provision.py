@@ -588,7 +588,7 @@ def test_the_address_of_why_leaves_out_what_is_not_known_and_escapes_the_rest() 
 def test_traces_are_searched_by_the_vocabulary() -> None:
     assert why.search() == (
         '{resource.service.name=~"${bot:raw}" && span.trading.instrument.symbol=~"${symbol:raw}"'
-        ' && span.trading.strategy.name=~"${strategy:raw}"}'
+        ' && (span.trading.strategy.name=~"${strategy:raw}" || span.trading.pod.id=~"${strategy:raw}")}'
     )
 
 
