@@ -60,7 +60,10 @@ LOSSES: Final = " or ".join(
     for items in ("metric_points", "spans", "log_records")
 )
 
-PORT_VARIABLES: Final = {server.variable: server.port for server in SERVERS} | {"MCBOT_OTLP_GRPC_PORT": 4317}
+PORT_VARIABLES: Final = {server.variable: server.port for server in SERVERS} | {
+    "MCBOT_OTLP_GRPC_PORT": 4317,
+    "MCBOT_PREVIEW_PORT": 8090,
+}
 
 START: Final = "make up"
 

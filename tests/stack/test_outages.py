@@ -11,7 +11,7 @@ import time
 import otlp
 import pytest
 from conftest import Start
-from stack import Stack, settle, wait_for
+from stack import SERVERS, Stack, settle, wait_for
 
 OUTAGE = float(os.environ.get("MCBOT_TEST_OUTAGE", "60"))
 """Seconds that each server is gone."""
@@ -96,6 +96,7 @@ def test_a_backlog_is_taken_whole(stack: Stack) -> None:
         ]
         otlp.send(stack.url["otlp"], otlp.spans("backlog", *found))
     settle(lambda: span_count(stack, "backlog"), traces, what="spans in Tempo")
+    assert {server: stack.inspect(server)["RestartCount"] for server in SERVERS} == dict.fromkeys(SERVERS, 0)
 
 
 def span_count(stack: Stack, instance: str) -> int:
