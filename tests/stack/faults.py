@@ -22,10 +22,13 @@ from stack import ROOT, Stack, fetch, get, wait_for
 from otel_mcbot import rules
 from otel_mcbot.settings import seconds
 
+SPEED = "60"
+"""Bot seconds a second: a bar of each symbol a second, so that the last minutes fit into the lines of a panel."""
+
 LATE = 30.0
 """Seconds that a message may take beyond a rule's ``for``."""
 
-LOOK = 2.0
+LOOK = 3.0
 """Seconds between two looks at Grafana's rules and at what reached Discord."""
 
 LINK = 200
@@ -33,6 +36,9 @@ LINK = 200
 
 STORM = 5
 """Alerts in one message from which on there is no room for a link to the traces of each."""
+
+WITHOUT = ("SymbolNeverArrived",)
+"""Rules about something of which there is neither a trace nor a line."""
 
 LINES = 1000
 """Log lines that Grafana asks for where a panel says nothing else."""
@@ -77,7 +83,7 @@ class Bots:
         process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "otel_mcbot.cli", "demo"),
-                *("--duration", "forever", "--json", *arguments),
+                *("--speed", SPEED, "--duration", "forever", "--json", *arguments),
             ],
             env={
                 **kept,
@@ -343,12 +349,16 @@ def _why(stack: Stack, address: str, rule: str, bot: str, opened: Opened) -> Non
         panel["title"]: panel["targets"][0]
         for panel in get(f"{stack.url['grafana']}/api/dashboards/uid/why")["dashboard"]["panels"]
     }
-    traces = wait_for(lambda: _ask(stack, panels["Traces"], opened.values, query), 30, f"traces of {address}")
-    opened.ids = [trace["traceID"] for trace in traces]
+
+    def show(title: str) -> Any:
+        def ask() -> Any:
+            return _ask(stack, panels[title], opened.values, query)
+
+        return ask() if rule in WITHOUT else wait_for(ask, 30, f"{title} of {address}")
+
+    opened.ids = [trace["traceID"] for trace in show("Traces")]
     for title in ("Order events", "Log lines"):
-        frames = wait_for(
-            lambda title=title: _ask(stack, panels[title], opened.values, query), 30, f"{title} of {address}"
-        )
+        frames = show(title)
         opened.lines += [line for frame in frames for line in _lines(frame)]
     for line in opened.lines:
         assert line["service_name"] == bot
