@@ -132,7 +132,8 @@ def _route(
     }
     if windows.get() and receiver != WATCHDOG:
         route["routes"] = [
-            {"mute_time_intervals": [MAINTENANCE], "object_matchers": [list(matcher)]} for matcher in MUTED
+            {"mute_time_intervals": [MAINTENANCE], "object_matchers": [list(matcher)], "receiver": receiver}
+            for matcher in MUTED
         ]
     return route
 

@@ -122,7 +122,9 @@ ROUTE_KEYS = {
     "group_interval": DURATION,
     "repeat_interval": DURATION,
 }
-MUTED_ROUTE = exactly({"object_matchers": ROUTE_KEYS["object_matchers"], "mute_time_intervals": several(TEXT)})
+MUTED_ROUTE = exactly(
+    {"object_matchers": ROUTE_KEYS["object_matchers"], "mute_time_intervals": several(TEXT), "receiver": TEXT}
+)
 TIMES = several(exactly({"start_time": TEXT, "end_time": TEXT}))
 SCHEMAS = {
     "rules": exactly(
