@@ -74,8 +74,8 @@ def steps(limit: Limit) -> Json:
         return limit
     op, value = ">", limit
     if isinstance(limit, str):
-        rule = next((each for each in in_force.get() if each.name == limit), None)
-        op, value = (rule.op, rule.threshold) if rule else (op, None)
+        rule = _rule(limit)
+        op, value = rule.op, rule.threshold
     if value is None:
         return _steps(("money", None))
     assert not isinstance(value, str)
@@ -86,6 +86,13 @@ def steps(limit: Limit) -> Json:
     if op == "==":
         return _steps(("good", None), ("bad", value))
     return _steps(("good", None), ("warning", value / 2), ("bad", value))
+
+
+def _rule(name: str) -> Rule:
+    for rule in in_force.get():
+        if rule.name == name:
+            return rule
+    raise KeyError(name)
 
 
 def _steps(*colours: tuple[str, float | None]) -> Json:
@@ -99,18 +106,13 @@ def below(value: float) -> Json:
 
 def left(limit: str, whole: float) -> Json:
     """Thresholds of what is left of ``whole``, where a rule judges what is used of it."""
-    value = next((each.threshold for each in in_force.get() if each.name == limit), None)
-    if value is None:
-        return steps(None)
+    value = _rule(limit).threshold
     return _steps(("bad", None), ("warning", whole - value), ("good", whole - value / 2))
 
 
 def graded(warning: str, critical: str) -> Json:
     """Thresholds of two rules about one value, where less is worse: good down to the first, bad below the second."""
-    values = {rule.name: rule.threshold for rule in in_force.get()}
-    if warning not in values or critical not in values:
-        return steps(None)
-    return _steps(("bad", None), ("warning", values[critical]), ("good", values[warning]))
+    return _steps(("bad", None), ("warning", _rule(critical).threshold), ("good", _rule(warning).threshold))
 
 
 def sign() -> Json:
