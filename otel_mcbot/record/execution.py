@@ -162,12 +162,13 @@ class Execution:
         orders = [order for order in self._open().values() if order.known]
         since: dict[str, float] = {"signal": now, "request": now, "ack": now}
         for order in orders:
-            if order.signal_at is not None:
-                since["signal"] = min(since["signal"], order.signal_at)
             if order.acknowledged_at is not None:
                 since["ack"] = min(since["ack"], order.acknowledged_at)
-            elif order.validated and not order.lost:
-                since["request"] = min(since["request"], order.requested_at)
+            elif order.validated:
+                if not order.lost:
+                    since["request"] = min(since["request"], order.requested_at)
+            elif order.signal_at is not None:  # wanted, and not sent
+                since["signal"] = min(since["signal"], order.signal_at)
         catalog.pending_orders_count.set(self._ledger.pending)
         catalog.open_orders.set(len(orders))
         for stage, at in since.items():

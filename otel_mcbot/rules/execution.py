@@ -106,12 +106,7 @@ ORDERS: Final = (
         family="orders",
         severity=Severity.WARNING,
         hold="30s",
-        # the age since the signal is of all open orders: only where none of them got further it is what is asked here
-        value=f"""
-            {highest(f'{_OLDEST}{{stage="signal"}}')}
-            unless on ({BOT}) {highest(f'{_OLDEST}{{stage=~"request|ack"}}')} > 0
-            unless on ({BOT}) sum {by()} (increase({_LOST}[1d])) > 0
-        """,
+        value=highest(f'{_OLDEST}{{stage="signal"}}'),
         op=">",
         threshold=60,
         unit=Unit.SECONDS,

@@ -29,6 +29,7 @@ _GONE: Final = 120
 """Seconds without a sample after which a process is not taken for hung but for gone; BotDown has spoken by then."""
 
 TIMEFRAMES: Final[Mapping[str, int]] = {
+    "1s": 1,
     "1m": 60,
     "3m": 180,
     "5m": 300,

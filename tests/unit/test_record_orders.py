@@ -241,18 +241,20 @@ def test_open_orders_and_the_oldest_of_each_stage(bot: Bot) -> None:
     bot.order("ctrend-BTCUSDT-2", at=now - 10)
     bot.tell(facts.OrderAcknowledged(client_id="ctrend-BTCUSDT-1", symbol="BTC/USDT", at=now - 5))
     bot.fill("stranger", fill_id="1")
+    bot.tell(facts.SignalGenerated(strategy="ctrend", symbol="ETH/USDT", direction="LONG", at=now - 40))
+    bot.order("ctrend-ETHUSDT-1", symbol="ETH/USDT", at=now - 35, validated=False)
     bot.recorders.tick(now)
     bot.meters.collect()
     value = bot.meters.value
-    assert value(catalog.pending_orders_count) == 1
-    assert value(catalog.open_orders) == 2
-    assert value(catalog.oldest_order, stage="signal") == pytest.approx(30)
+    assert value(catalog.pending_orders_count) == 2
+    assert value(catalog.open_orders) == 3
+    assert value(catalog.oldest_order, stage="signal") == pytest.approx(40), "those that were sent wait for other things"
     assert value(catalog.oldest_order, stage="request") == pytest.approx(10)
     assert value(catalog.oldest_order, stage="ack") == pytest.approx(5)
-    for n in (1, 2):
-        bot.tell(facts.OrderCanceled(client_id=f"ctrend-BTCUSDT-{n}", symbol="BTC/USDT"))
+    for number in ("BTCUSDT-1", "BTCUSDT-2", "ETHUSDT-1"):
+        bot.tell(facts.OrderCanceled(client_id=f"ctrend-{number}", symbol="BTC/USDT"))
     bot.recorders.tick(now + 0.25)  # not yet: once a second is enough
-    assert bot.value(catalog.open_orders) == 2
+    assert bot.value(catalog.open_orders) == 3
     bot.recorders.tick(now + 2)
     assert bot.value(catalog.open_orders) == 0
     assert bot.meters.value(catalog.pending_orders_count) == 0

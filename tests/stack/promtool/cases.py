@@ -118,7 +118,6 @@ def histogram(metric: str, bounds: Mapping[str, Curve], total: Curve, **labels: 
 BTC: Final = {"symbol": "BTC/USDT:USDT"}
 FILLS: Final = {**BTC, "side": "BUY"}
 _ORDER: Final = "mcbot_oldest_order_seconds"
-_NO_ORDER: Final = {named(_ORDER, {"stage": stage}): flat(0) for stage in ("request", "ack")}
 _FETCH: Final = "mcbot_onchain_fetch_total"
 _LOKI: Final = {"exporter": "otlp_http/loki"}
 _QUEUE: Final = {"data_type": "logs", **_LOKI}
@@ -243,7 +242,7 @@ CASES: Final = (
          just=({named("mcbot_live_min_notional_skip_total", BTC): events(60, 60, 120)},),
          half={named("mcbot_live_min_notional_skip_total", BTC): events(60, 60, 120)}),
     # -- orders
-    gauge("SignalWithoutRequest", _ORDER, 61, 60, hold=30, half=True, only={"stage": "signal"}, more=_NO_ORDER),
+    gauge("SignalWithoutRequest", _ORDER, 61, 60, hold=30, half=True, only={"stage": "signal"}),
     gauge("RequestWithoutAck", _ORDER, 31, 30, hold=0, half=True, only={"stage": "request"}),
     gauge("OrderWithoutEnd", _ORDER, 86_401, 86_400, hold=300, half=True, only={"stage": "ack"}),
     # -- exchange

@@ -426,23 +426,13 @@ FORMS: Final = (
         end=3760,
     ),
     scene(
-        "an order that rests, and one that was lost, are no signals without a request",
+        "an order that rests at the exchange is no signal without a request",
         ("SignalWithoutRequest",),
-        series={
-            **with_labels(
-                {named("mcbot_oldest_order_seconds", {"stage": "signal"}): clock}
-                | {named("mcbot_oldest_order_seconds", {"stage": "request"}): flat(0)}
-                | {named("mcbot_oldest_order_seconds", {"stage": "ack"}): clock},
-                bot("a"),
-            ),
-            **with_labels(
-                {named("mcbot_oldest_order_seconds", {"stage": "signal"}): lambda t: max(0, t - 60)}
-                | {named("mcbot_oldest_order_seconds", {"stage": "request"}): flat(0)}
-                | {named("mcbot_oldest_order_seconds", {"stage": "ack"}): flat(0)}
-                | {named("mcbot_orders_lost_total", BTC): events(120, 10**6, 120)},
-                bot("b"),
-            ),
-        },
+        series=with_labels(
+            {named("mcbot_oldest_order_seconds", {"stage": stage}): flat(0) for stage in ("signal", "request")}
+            | {named("mcbot_oldest_order_seconds", {"stage": "ack"}): clock},
+            bot(),
+        ),
         end=3600,
         never=QUIET,
     ),
