@@ -124,7 +124,7 @@ oldest_order = _execution.ours(
         "mcbot.oldest_order",
         "s",
         "stage",
-        "Age of the oldest order: unsent since its signal, unanswered since its request, open since its ack; 0 without one",
+        "Age of the oldest order: not sent since its signal, not answered since its request, open since its ack, or 0",
     )
 )
 

@@ -7,7 +7,7 @@ from typing import Final
 from otel_mcbot import catalog
 
 from .promql import by, highest, increase, judged, lowest, percentile
-from .rule import BOT, Rule, Severity, Unit
+from .rule import Rule, Severity, Unit
 
 _OLDEST: Final = catalog.oldest_order.prometheus_name
 _LOST: Final = catalog.orders_lost.prometheus_name

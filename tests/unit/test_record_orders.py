@@ -248,7 +248,7 @@ def test_open_orders_and_the_oldest_of_each_stage(bot: Bot) -> None:
     value = bot.meters.value
     assert value(catalog.pending_orders_count) == 2
     assert value(catalog.open_orders) == 3
-    assert value(catalog.oldest_order, stage="signal") == pytest.approx(40), "those that were sent wait for other things"
+    assert value(catalog.oldest_order, stage="signal") == pytest.approx(40), "those sent wait for other things"
     assert value(catalog.oldest_order, stage="request") == pytest.approx(10)
     assert value(catalog.oldest_order, stage="ack") == pytest.approx(5)
     for number in ("BTCUSDT-1", "BTCUSDT-2", "ETHUSDT-1"):
