@@ -186,7 +186,7 @@ _MESSAGE: Final = """\
 {{- $full = printf "%s%s%s%s" $full $line $own $trace -}}
 {{- $next := printf "%s%s%s" $text $line $trace }}{{ $room := §room -}}
 {{- if ge $firing §storm -}}
-{{- $room = §storm_room }}{{ $next = printf "%s%s" $text $line -}}
+{{- $room = §storm_room -}}
 {{- if eq $at 1 }}{{ $next = printf "%s\\n• also%s" $text $short }}{{ end -}}
 {{- if gt $at 1 }}{{ $next = printf "%s ·%s" $text $short }}{{ end -}}
 {{- end -}}
