@@ -32,9 +32,9 @@ test-unit: $(VENV)/.dev
 test-process: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/process $(ARGS)
 
-# a stack of its own, beside one that runs: other name, other ports, other volumes
+# stacks of their own, beside one that runs: other names, other ports, other volumes
 test-stack: $(VENV)/.dev ## the real servers, in Docker
-	$(BIN)/python -m pytest tests/stack $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/stack $(ARGS)
 
 test-scenarios: $(VENV)/.dev ## faults of all kinds and their messages, on two stacks of their own: 40 minutes at most
 	$(BIN)/python -m pytest tests/scenarios -s $(ARGS)
