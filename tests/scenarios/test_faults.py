@@ -102,7 +102,7 @@ PROOFS = {
     "slow-exchange": ("requested", "oms.submit_order"),
     "rejects": ("rejected: ", "Margin is insufficient"),
     "write-failures": ("requested", "oms.submit_order"),
-    "lost-order": ("requested", "oms.submit_order"),
+    "lost-order": ("requested", "generate_signal"),
     "parse-failure": ("requested", "oms.submit_order"),
     "queue": ("a slow handler is on the bus", ""),
     "handler-errors": ("over an equity of 0", ""),

@@ -28,7 +28,7 @@ SPEED = "60"
 LATE = 30.0
 """Seconds that a message may take beyond a rule's ``for``."""
 
-LOOK = 3.0
+LOOK = 5.0
 """Seconds between two looks at Grafana's rules and at what reached Discord."""
 
 LINK = 200
