@@ -149,6 +149,9 @@ def demo(
         return 2
     logger.remove()
     logger.add(sys.stderr, level="ERROR", format="{time:HH:mm:ss} {level} {message}")
+    if drill is not None:
+        expected = ", ".join(f"{alert} ({wait})" for alert, wait in messages(drill.scenario).items())
+        click.echo(f"In {drill.after:g} s: {drill.scenario.text} Then, about: {expected}", err=True)
     telemetry = configure(plan, mode, drill.scenario.expect if drill is not None else None)
     try:
         live = sys.stdout.isatty() and not as_json

@@ -204,6 +204,10 @@ class PaperExchange:
             NetworkError: no answer. Send it again with the same client id: it will not be doubled.
         """
         await self._suffer("POST order", write=True)
+        if self.faults.unanswered:
+            logger.error("an order of {} is not acknowledged", symbol)
+            while self.faults.unanswered:
+                await asyncio.sleep(0.1)
         params = params or {}
         client_id = str(params["clientOrderId"])
         at: datetime = params["at"]
@@ -223,7 +227,7 @@ class PaperExchange:
         if amount * (price or bar.close) < MIN_NOTIONAL:
             raise InvalidOrder("-4164 Order's notional must be no smaller than 5.")
         if self.faults.refusal is not None:
-            raise ExchangeError(self.faults.refusal)
+            raise InvalidOrder(self.faults.refusal)
         if fate.refusal is not None:
             await self._wait(fate.answer / 2)
             raise _ERRORS[fate.refusal[0]](fate.refusal[1])
@@ -427,10 +431,6 @@ class PaperExchange:
             await asyncio.sleep(faults.delay)
         if write and faults.writes_fail:
             raise NetworkError(f"{HOST} {request}: 502 Bad Gateway")
-        if write and faults.unanswered:
-            logger.error("{} is not acknowledged", request)
-            while faults.unanswered:
-                await asyncio.sleep(0.1)
 
     async def _answer(self, endpoint: str) -> None:
         if endpoint.startswith("fetch_"):

@@ -36,6 +36,7 @@ class Feed:
         backlog: events in the bus at which it waits.
         cut: nothing comes from the market, connected or not.
         factor: on every price; the market is so much higher than it would be.
+        still: symbol → price at which its market stands still.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Feed:
         self.backlog: float = BACKLOG
         self.cut = False
         self.factor = 1.0
+        self.still: dict[str, float] = {}
         self.count = 0
         self._drop_at: dict[str, float] = {}
         self._rng = random.Random(f"{seed}:feed")
@@ -69,7 +71,16 @@ class Feed:
             if self.bus.queue_size > self.backlog:
                 await self.bus.drained()
             for bar in group:
-                await self._receive(bar if self.factor == 1.0 else _moved(bar, self.factor))
+                await self._receive(self._as_seen(bar))
+
+    def _as_seen(self, bar: Bar) -> Bar:
+        if (price := self.still.get(bar.symbol)) is not None:
+            return replace(bar, open=price, high=price, low=price, close=price)
+        if (factor := self.factor) == 1.0:
+            return bar
+        return replace(
+            bar, open=bar.open * factor, high=bar.high * factor, low=bar.low * factor, close=bar.close * factor
+        )
 
     async def _receive(self, bar: Bar) -> None:
         if self.cut:
@@ -101,7 +112,3 @@ class Feed:
                 bar_timestamp=bar.time,
             )
         )
-
-
-def _moved(bar: Bar, factor: float) -> Bar:
-    return replace(bar, open=bar.open * factor, high=bar.high * factor, low=bar.low * factor, close=bar.close * factor)

@@ -14,7 +14,7 @@ SPEED = 1500.0
 """Bot seconds a second of the made-up market: 25 minutes, 50 bars of two symbols, a second."""
 
 STEADY_SPEED = 300.0
-"""The same of a run without end: 10 bars a second, some 20 orders a minute, a day in five minutes."""
+"""The same of a run without end: 10 bars a second, some 45 orders a minute, a day in five minutes."""
 
 DURATION = 20.0
 """Seconds of a run where nothing else is said."""

@@ -139,7 +139,7 @@ SCENARIOS = (
     Scenario(
         "circuit-breaker",
         "The system stop-loss trips: everything is closed, nothing is opened.",
-        {"CircuitBreakerTriggered": 15},
+        {"CircuitBreakerTriggered": 15, "ExecutionConsecutiveRejections": 60},
         money.breaker,
     ),
     Scenario("netting", "Both pods are long everything: nothing nets out.", {"NettingLowOffset": 15}, money.netting),
@@ -176,7 +176,7 @@ SCENARIOS = (
     Scenario(
         "decay",
         "A pod loses every day, for two months.",
-        {"StructuralDecay": 30, "StructuralDecayCritical": 50, "GBMDrawdownCritical": 40},
+        {"StructuralDecay": 30, "StructuralDecayCritical": 50, "GBMDrawdownCritical": 40, "PodInProbation": 40},
         days.decay,
     ),
     Scenario(
@@ -188,7 +188,7 @@ SCENARIOS = (
     Scenario(
         "probation",
         "A pod earns less than its backtest, until it is put on probation.",
-        {"PodInProbation": 20},
+        {"PodInProbation": 20, "GBMDrawdownCritical": 30},
         days.probation,
     ),
     Scenario(

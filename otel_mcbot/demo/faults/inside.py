@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from otel_mcbot.demo.bus import Handler
-from otel_mcbot.demo.events import Event, EventType, HeartbeatEvent
+from otel_mcbot.demo.events import Direction, Event, EventType, HeartbeatEvent
 from otel_mcbot.demo.onchain import SOURCES
 
-from .tools import beside, churn, every, paused, symbols
+from .tools import beside, decide, every, idle, paused, symbols
 
 if TYPE_CHECKING:
     from otel_mcbot.demo.bot import Bot
@@ -64,11 +64,19 @@ async def handler(bot: Bot) -> AsyncIterator[None]:
 @asynccontextmanager
 async def stuck(bot: Bot) -> AsyncIterator[None]:
     """Nothing rests at the venue, and what the strategies want does not get as far."""
+
+    async def want() -> None:
+        for bar in await symbols(bot):
+            lane = bot.portfolio.lane("trend", bar.symbol)
+            if idle(lane):
+                held = lane.position.quantity * bar.close / lane.pod.capital / bot.portfolio.size
+                await decide(bot, "trend", bar, Direction.LONG, 0.5 if held < 0.4 else 0.3)
+
     bot.oms.withdraw()
     bot.risk.held = []
     try:
         with paused(bot):
-            async with beside(churn(bot)):
+            async with beside(every(1.0, want)):
                 yield
     finally:
         await bot.risk.release()

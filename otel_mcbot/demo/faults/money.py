@@ -28,9 +28,14 @@ SLUMP = 0.02
 
 
 @asynccontextmanager
-async def _positions(bot: Bot, weights: Weights) -> AsyncIterator[None]:
-    """Nobody limits them, nobody but the fault decides, and at the end they are closed."""
+async def _positions(bot: Bot, weights: Weights, *, still: bool = False) -> AsyncIterator[None]:
+    """Nobody limits them, nobody but the fault decides, and at the end they are closed.
+
+    A ``still`` market keeps what is so large from being lost within minutes.
+    """
     limit, bot.risk.limit = bot.risk.limit, 10.0
+    if still:
+        bot.feed.still = {bar.symbol: bar.close for bar in await symbols(bot)}
     try:
         with paused(bot):
             async with beside(hold(bot, weights)):
@@ -38,7 +43,7 @@ async def _positions(bot: Bot, weights: Weights) -> AsyncIterator[None]:
             with suppress(TimeoutError):
                 await asyncio.wait_for(reach(bot, dict.fromkeys(weights, 0.0)), HEAL)
     finally:
-        bot.risk.limit = limit
+        bot.risk.limit, bot.feed.still = limit, {}
 
 
 @asynccontextmanager
@@ -49,19 +54,19 @@ async def netting(bot: Bot) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def exposure(bot: Bot) -> AsyncIterator[None]:
-    async with _positions(bot, {"trend": 1.8, "reversion": -1.8}):
+    async with _positions(bot, {"trend": 1.8, "reversion": -1.8}, still=True):
         yield
 
 
 @asynccontextmanager
 async def margin(bot: Bot) -> AsyncIterator[None]:
-    async with _positions(bot, {"trend": 2.3, "reversion": 2.3}):
+    async with _positions(bot, {"trend": 2.3, "reversion": 2.3}, still=True):
         yield
 
 
 @asynccontextmanager
 async def leverage(bot: Bot) -> AsyncIterator[None]:
-    async with _positions(bot, {"trend": 2.9, "reversion": 2.9}):
+    async with _positions(bot, {"trend": 2.9, "reversion": 2.9}, still=True):
         yield
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 STEP = 0.25
 """Seconds between two looks at what was asked for."""
 
+SMALL = 0.02
+"""Strength of a signal whose order moves no account."""
+
 Weights = Mapping[str, float]
 """Strategy → share of its pod's capital that it shall hold of every symbol, below 0 short."""
 
@@ -112,5 +115,5 @@ async def churn(bot: Bot) -> None:
             lane = bot.portfolio.lane("trend", bar.symbol)
             if idle(lane):
                 held = lane.position.quantity != 0
-                await decide(bot, "trend", bar, Direction.NEUTRAL if held else Direction.LONG, 0.0 if held else 0.5)
+                await decide(bot, "trend", bar, Direction.NEUTRAL if held else Direction.LONG, 0.0 if held else SMALL)
         await asyncio.sleep(STEP)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -81,7 +83,7 @@ async def writes(bot: Bot) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def rejects(bot: Bot) -> AsyncIterator[None]:
-    async with _orders(bot, refusal="-2019 Margin is insufficient."):
+    async with _orders(bot, refusal="-4005 Quantity greater than max quantity."):
         yield
 
 
@@ -99,24 +101,28 @@ async def garbled(bot: Bot) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def often(bot: Bot) -> AsyncIterator[None]:
-    (bar, *_) = await symbols(bot)
+    await symbols(bot)
+    endpoints = itertools.cycle(("fetch_balance", "fetch_positions", "fetch_open_orders"))
 
     async def ask() -> None:
-        with contextlib.suppress(NetworkError), mcbot.exchange_call("fetch_ticker", address=HOST):
-            await bot.exchange.fetch_ticker(bar.symbol)
+        endpoint = next(endpoints)
+        with contextlib.suppress(NetworkError), mcbot.exchange_call(endpoint, address=HOST):
+            await getattr(bot.exchange, endpoint)()
 
-    logger.warning("the ticker is polled for every tick: the venue's limit is 1,200 calls a minute")
+    logger.warning("the account is polled for every tick: the venue's limit is 1,200 calls a minute")
 
     async def flood() -> None:
+        began, sent = time.monotonic(), 0
         async with asyncio.TaskGroup() as calls:
-            await every(1 / CALLS, lambda: _begin(calls.create_task(ask())))
+            while True:
+                due = int((time.monotonic() - began) * CALLS)
+                for _ in range(due - sent):
+                    calls.create_task(ask())
+                sent = due
+                await asyncio.sleep(1 / CALLS)
 
     async with beside(flood()):
         yield
-
-
-async def _begin(task: asyncio.Task[None]) -> None:
-    """It goes on by itself."""
 
 
 @asynccontextmanager
