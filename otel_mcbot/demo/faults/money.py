@@ -34,6 +34,8 @@ async def _positions(bot: Bot, weights: Weights, *, still: bool = False) -> Asyn
     A ``still`` market keeps what is so large from being lost within minutes.
     """
     limit, bot.risk.limit = bot.risk.limit, 10.0
+    wanted = ", ".join(f"{strategy} {weight:+.0%}" for strategy, weight in weights.items())
+    logger.warning("positions of every symbol are set by hand, of the pod's capital: {}", wanted)
     if still:
         bot.feed.still = {bar.symbol: bar.close for bar in await symbols(bot)}
     try:

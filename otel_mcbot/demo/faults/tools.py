@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 STEP = 0.25
 """Seconds between two looks at what was asked for."""
 
-SMALL = 0.02
+SMALL = 0.005
 """Strength of a signal whose order moves no account."""
 
 Weights = Mapping[str, float]
@@ -109,11 +109,11 @@ async def reach(bot: Bot, weights: Weights) -> None:
 
 
 async def churn(bot: Bot) -> None:
-    """Orders without end, a few a second: `trend` gets in and out."""
+    """Orders without end, up to two a second: `trend` gets in and out."""
     while True:
         for bar in await symbols(bot):
             lane = bot.portfolio.lane("trend", bar.symbol)
             if idle(lane):
                 held = lane.position.quantity != 0
                 await decide(bot, "trend", bar, Direction.NEUTRAL if held else Direction.LONG, 0.0 if held else SMALL)
-        await asyncio.sleep(STEP)
+        await asyncio.sleep(1.0)
