@@ -71,6 +71,7 @@ def test_a_fault_reaches_discord_and_its_links_lead_to_it(
     bot, fault = begun[name]
     row, message = measure(board, name, rule, bot.name, fault, find(name).alerts[rule] + 150)
     opened = check_message(stack, message, rule, bot.name)
+    row.links = len(opened.links)
     print(f"\n{faults.HEADING}\n{row.row()}")
     assert row.in_time, row
     assert any(line in each["line"] for each in opened.lines), opened.lines
@@ -83,7 +84,7 @@ def test_a_bot_killed_with_9_is_reported_until_it_is_back(
 ) -> None:
     bot, fault = begun["killed"]
     row, message = measure(board, "kill -9", "BotDown", bot.name, fault, DEAD + 30)
-    check_message(stack, message, "BotDown", bot.name)
+    row.links = len(check_message(stack, message, "BotDown", bot.name).links)
     print(f"\n{faults.HEADING}\n{row.row()}")
     assert row.message - row.fault <= DEAD, row
     assert row.in_time, row
