@@ -203,7 +203,7 @@ def test_five_are_a_summary(grafana: Grafana) -> None:
     message = grafana.render([alert("WSDisconnected", bot(symbol=symbol(n))) for n in range(5)])
     assert message.startswith("🔴 **5 × WSDisconnected**")
     assert message.count("is down") == 1
-    assert "[why]" not in message
+    assert message.count("[why]") == 1, "of the first"
     assert all(symbol(n) in message for n in range(5))
     assert len(grafana.render([alert("WSDisconnected", bot(symbol=symbol(n))) for n in range(4)])) > len(message)
 
@@ -211,7 +211,7 @@ def test_five_are_a_summary(grafana: Grafana) -> None:
 def test_of_a_storm_the_rest_is_counted(grafana: Grafana) -> None:
     message = grafana.render([alert("WSDisconnected", bot(symbol=symbol(n))) for n in range(100)])
     assert len(message) < 1400
-    named = message.count("1000SHIB")
+    named = message.count("1000SHIB") - 1  # the first's link has it too
     (left,) = re.findall(r"^and (\d+) more$", message, re.MULTILINE)
     assert named + int(left) == 100
 

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from otlp import any_value, counter, logs, metrics, point, send, spans
 from pages import block
-from stack import ROOT, Stack, wait_for
+from stack import PROJECT, ROOT, Stack, wait_for
 from test_cleaning import span
+
+
+@pytest.fixture
+def stack() -> Iterator[Stack]:
+    """One of its own: what is put back takes away what came since."""
+    stack = Stack(f"{PROJECT}-saved")
+    stack.down(volumes=True)
+    stack.up()
+    yield stack
+    stack.down(volumes=True)
 
 
 def run(stack: Stack, mark: str, directory: Path) -> None:

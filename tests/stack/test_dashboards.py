@@ -29,7 +29,7 @@ MAYBE = {
     "strategy/Rolling Sharpe": "a number of days, and the demo's days take a while",
     "quick-strategy/Rolling Sharpe": "likewise",
 }
-"""What need not happen while the test looks, and why: of these one query that answers without an error is enough."""
+"""What need not happen while the test looks, and why: of these an answer without an error is enough."""
 
 Values = Mapping[str, str]
 
@@ -130,8 +130,8 @@ def test_every_panel_and_annotation_shows_something(
         asked = [target for target in targets if target.get("query") != "${trace}"]  # below, with an id
         count += len(asked)
         if title in MAYBE or f"{uid}/{title}" in MAYBE:
-            found = [run(stack, target, values) for target in asked]  # accepted
-            assert any(found) or len(asked) == 1, title
+            for target in asked:
+                run(stack, target, values)
             continue
         for target in asked:
             assert wait_for(lambda target=target: run(stack, target, values), 90, f"{uid}/{title}: {target}")
