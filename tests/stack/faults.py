@@ -353,16 +353,13 @@ def _why(stack: Stack, address: str, rule: str, bot: str, opened: Opened) -> Non
         for panel in get(f"{stack.url['grafana']}/api/dashboards/uid/why")["dashboard"]["panels"]
     }
 
-    def show(title: str) -> Any:
-        def ask() -> Any:
-            return _ask(stack, panels[title], opened.values, query)
+    def show() -> bool:
+        opened.ids = [trace["traceID"] for trace in _ask(stack, panels["Traces"], opened.values, query)]
+        asked = [_ask(stack, panels[title], opened.values, query) for title in ("Order events", "Log lines")]
+        opened.lines = [line for frames in asked for frame in frames for line in _lines(frame)]
+        return bool(opened.ids and opened.lines) or rule in WITHOUT
 
-        return ask() if rule in WITHOUT else wait_for(ask, 30, f"{title} of {address}")
-
-    opened.ids = [trace["traceID"] for trace in show("Traces")]
-    for title in ("Order events", "Log lines"):
-        frames = show(title)
-        opened.lines += [line for frame in frames for line in _lines(frame)]
+    wait_for(show, 30, f"traces and lines of {address}")
     for line in opened.lines:
         assert line["service_name"] == bot
         for name, kept in KEPT.items():
