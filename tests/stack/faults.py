@@ -34,9 +34,6 @@ LOOK = 5.0
 LINK = 200
 """Characters that a link has at most."""
 
-STORM = 5
-"""Alerts in one message from which on there is no room for a link to the traces of each."""
-
 WITHOUT = ("SymbolNeverArrived",)
 """Rules about something of which there is neither a trace nor a line."""
 
@@ -284,9 +281,7 @@ def check_message(stack: Stack, message: Message, rule: str, bot: str) -> Opened
     (line, *_) = message.fires(bot)
     footer = message.content.split("\n")[-1]
     found = dict(links(line)) | dict(links(footer))
-    many = re.search(r"\*\*(\d+) × ", message.head)
-    why = bot and not (many and int(many[1]) >= STORM)
-    wanted = {"panel", "runbook", "silence"} | ({"why"} if why else set())
+    wanted = {"panel", "runbook", "silence"} | ({"why"} if bot else set())
     assert set(found) == wanted, f"{set(found)} instead of {wanted}: {message.content}"
     opened = Opened(set(found))
     for name, address in found.items():
