@@ -18,6 +18,9 @@ from receiver import Receiver
 
 BOTS = Path(__file__).parent / "bots"
 
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # started in the background, which bots would inherit
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 class Bot:
     """A running bot. Its first line is its instance id, each further one the id of a filled order."""
