@@ -123,8 +123,14 @@ def test_twenty_orders_from_log_to_trace_to_series(stack: Stack, demo: Demo, sou
     assert to_trace["matcherType"] == "label"
     to_metrics = sources["tempo"]["jsonData"]["tracesToMetrics"]
     correlations = get(f"{stack.url['grafana']}/api/datasources/uid/loki/correlations")
-    filled = logs_of(stack, f'{demo.selector} | event_name="trading.order.filled"')
-    assert len(filled) >= 30
+    query = f'{demo.selector} | event_name="trading.order.filled"'
+    before = {line["trace_id"] for line in logs_of(stack, query)}  # of stores that other tests stopped since
+
+    def new() -> list[dict[str, str]]:
+        found = [line for line in logs_of(stack, query) if line["trace_id"] not in before]
+        return found if len(found) >= 20 else []
+
+    filled = wait_for(new, 90, "20 orders")
     for line in random.Random(7).sample(filled, 20):
         trace_id = line[to_trace["matcherRegex"]]
         spans = whole_trace(stack, trace_id)
