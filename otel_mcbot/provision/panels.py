@@ -370,7 +370,10 @@ def words(id: int, title: str, description: str, markdown: str) -> Json:
     """A text in Markdown; it asks nobody."""
     return _panel(
         "text", id, title, description, [],
-        options={"code": {"language": "plaintext", "showLineNumbers": False}, "content": markdown, "mode": "markdown"},
+        options={
+            "code": {"language": "plaintext", "showLineNumbers": False, "showMiniMap": False},
+            "content": markdown, "mode": "markdown",
+        },
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Final
 
-from otel_mcbot.provision import dashboard, grammar
+from otel_mcbot.provision import dashboard, grammar, panels
 from otel_mcbot.provision.grammar import Json
 from otel_mcbot.rules import RULES, Rule
 
@@ -35,19 +35,8 @@ def _height(rule: Rule) -> int:
 
 
 def _panel(id: int, rule: Rule) -> Json:
-    return {
-        "description": f"{rule.severity.value}: {rule.condition}, for {rule.hold}",
-        "fieldConfig": {"defaults": {}, "overrides": []},
-        "id": id,
-        "options": {
-            "code": {"language": "plaintext", "showLineNumbers": False, "showMiniMap": False},
-            "content": _text(rule),
-            "mode": "markdown",
-        },
-        "targets": [],
-        "title": rule.name,
-        "type": "text",
-    }
+    condition = f"{rule.severity.value}: {rule.condition}, for {rule.hold}"
+    return panels.words(id, rule.name, condition, _text(rule))
 
 
 def _text(rule: Rule) -> str:
