@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from otel_mcbot.provision import grammar, messages
 from otel_mcbot.provision.grammar import Json
@@ -23,43 +23,65 @@ RETIRED: Final[tuple[str, ...]] = ()
 _SECONDS: Final[Mapping[str, int]] = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
-def uid(name: str, *, later: bool = False) -> str:
-    """Id of a rule, or of the one that speaks up when a warning goes on."""
-    return f"mcbot-{name}-30m" if later else f"mcbot-{name}"
+class Evaluation(NamedTuple):
+    """A rule as a server evaluates it: the rule itself, or what speaks up when a warning goes on."""
+
+    rule: Rule
+    uid: str
+    title: str
+    hold: str
+    labels: dict[str, str]
 
 
-def later(duration: str, seconds: int = LATER) -> str:
-    """A duration and some seconds more.
+def evaluations() -> dict[str, list[Evaluation]]:
+    """Family → what the rules in force are evaluated as, each warning followed by its escalation."""
+    families: dict[str, list[Evaluation]] = {}
+    for rule in grammar.in_force.get():
+        family = families.setdefault(rule.family, [])
+        labels = {"family": rule.family, "severity": rule.severity.value}
+        family.append(Evaluation(rule, _uid(rule.name), rule.name, rule.hold, labels))
+        if rule.escalation:
+            labels = labels | {"escalated_from": rule.name, "severity": Severity.CRITICAL.value}
+            title = f"{rule.name} (30 min)"
+            family.append(Evaluation(rule, _uid(rule.name, escalated=True), title, later(rule.hold), labels))
+    return families
+
+
+def _uid(name: str, *, escalated: bool = False) -> str:
+    return f"mcbot-{name}-30m" if escalated else f"mcbot-{name}"
+
+
+def later(duration: str) -> str:
+    """A duration and :data:`LATER` more.
 
     >>> later("45m"), later("1d"), later("0s")
     ('1h15m', '1d30m', '30m')
     """
-    left = seconds + sum(int(count) * _SECONDS[name] for count, name in re.findall(r"(\d+)([dhms])", duration))
+    left = LATER + sum(int(count) * _SECONDS[name] for count, name in re.findall(r"(\d+)([dhms])", duration))
     parts = []
     for name, size in _SECONDS.items():
         count, left = divmod(left, size)
         if count:
             parts.append(f"{count}{name}")
-    return "".join(parts) or "0s"
+    return "".join(parts)
 
 
 def rules(dashboards: Mapping[str, Callable[[], Json]]) -> Json:
     """The file ``rules.yaml``. ``dashboards`` makes those that rules link to: uid → the dashboard."""
     made = {name: build() for name, build in dashboards.items()}
     panels = {f"{name}/{panel['title']}": panel["id"] for name, each in made.items() for panel in each["panels"]}
-    rows = grammar.in_force.get()
-    groups: dict[str, list[Json]] = {}
-    for rule in rows:
-        group = groups.setdefault(rule.family, [])
-        group.append(_rule(rule, panels))
-        if rule.escalation:
-            group.append(_escalation(rule, panels))
     return {
         "apiVersion": 1,
-        "deleteRules": [{"orgId": 1, "uid": each} for each in _gone(rows)],
+        "deleteRules": [{"orgId": 1, "uid": each} for each in _gone(grammar.in_force.get())],
         "groups": [
-            {"folder": FOLDER, "interval": INTERVAL, "name": family, "orgId": 1, "rules": group}
-            for family, group in groups.items()
+            {
+                "folder": FOLDER,
+                "interval": INTERVAL,
+                "name": family,
+                "orgId": 1,
+                "rules": [_rule(each, panels) for each in group],
+            }
+            for family, group in evaluations().items()
         ],
     }
 
@@ -67,12 +89,13 @@ def rules(dashboards: Mapping[str, Callable[[], Json]]) -> Json:
 def _gone(rows: Iterable[Rule]) -> list[str]:
     """What may be left from before: retired rules, and escalations that are no more."""
     return sorted(
-        [uid(name, later=after) for name in RETIRED for after in (False, True)]
-        + [uid(rule.name, later=True) for rule in rows if not rule.escalation]
+        [_uid(name, escalated=escalated) for name in RETIRED for escalated in (False, True)]
+        + [_uid(rule.name, escalated=True) for rule in rows if not rule.escalation]
     )
 
 
-def _rule(rule: Rule, panels: Mapping[str, int]) -> Json:
+def _rule(each: Evaluation, panels: Mapping[str, int]) -> Json:
+    rule = each.rule
     alert = rule.on_error == "alert"
     return {
         "annotations": _annotations(rule, panels),
@@ -98,21 +121,11 @@ def _rule(rule: Rule, panels: Mapping[str, int]) -> Json:
             },
         ],
         "execErrState": "Alerting" if alert else "KeepLast",
-        "for": rule.hold,
-        "labels": {"family": rule.family, "severity": rule.severity.value},
+        "for": each.hold,
+        "labels": each.labels,
         "noDataState": "Alerting" if alert else "OK",
-        "title": rule.name,
-        "uid": uid(rule.name),
-    }
-
-
-def _escalation(rule: Rule, panels: Mapping[str, int]) -> Json:
-    made = _rule(rule, panels)
-    return made | {
-        "for": later(rule.hold),
-        "labels": made["labels"] | {"escalated_from": rule.name, "severity": Severity.CRITICAL.value},
-        "title": f"{rule.name} (30 min)",
-        "uid": uid(rule.name, later=True),
+        "title": each.title,
+        "uid": each.uid,
     }
 
 
