@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from otel_mcbot.provision import grammar, messages
 from otel_mcbot.provision.grammar import Json
 from otel_mcbot.rules import Rule, Severity, text
+from otel_mcbot.rules.rule import written
 
 FOLDER: Final = "otel-mcbot"
 INTERVAL: Final = "10s"
@@ -112,7 +113,7 @@ def _rule(each: Evaluation, panels: Mapping[str, int]) -> Json:
                 "model": {
                     "datasource": {"type": "__expr__", "uid": "__expr__"},
                     # a query alone never fires at the value 0
-                    "expression": f"$A {rule.op} {rule.threshold:.15g}",
+                    "expression": f"$A {rule.op} {written(rule.threshold)}",
                     "refId": "B",
                     "type": "math",
                 },
@@ -131,7 +132,7 @@ def _rule(each: Evaluation, panels: Mapping[str, int]) -> Json:
 
 def _annotations(rule: Rule, panels: Mapping[str, int]) -> dict[str, str]:
     found = {
-        messages.SUMMARY: _sentence(rule),
+        messages.SUMMARY: text.grafana(rule),
         messages.RUNBOOK: f"/d/runbooks?viewPanel={panels.get(f'runbooks/{rule.name}', 0)}",
     }
     if rule.panel in panels:
@@ -143,11 +144,3 @@ def _annotations(rule: Rule, panels: Mapping[str, int]) -> dict[str, str]:
             messages.PANEL: f"{dashboard}?viewPanel={panel}",
         }
     return found
-
-
-def _sentence(rule: Rule) -> str:
-    """What is wrong, in words. A query that failed has no value, and a template that asks for one only logs errors."""
-    if "{value}" not in rule.text:
-        return text.grafana(rule)
-    without = text.fill(rule, "?", "{{{{ $labels.{} }}}}".format)
-    return f"{{{{ if $values.A }}}}{text.grafana(rule)}{{{{ else }}}}{without}{{{{ end }}}}"

@@ -26,22 +26,31 @@ _TEMPLATES: Final[Mapping[Unit, str]] = {
 }
 
 
+_LABEL: Final = "{{{{ $labels.{} }}}}".format
+
+
 def prometheus(rule: Rule) -> str:
     """The sentence as an annotation of a rule of Prometheus."""
-    return fill(rule, _TEMPLATES[rule.unit].format("$value"), "{{{{ $labels.{} }}}}".format)
+    return _fill(rule, _TEMPLATES[rule.unit].format("$value"), _LABEL)
 
 
-def grafana(rule: Rule, ref: str = "A") -> str:
-    """The sentence as an annotation of a rule of Grafana; ``ref`` is the query or expression that has the value."""
-    return fill(rule, _TEMPLATES[rule.unit].format(f"$values.{ref}.Value"), "{{{{ $labels.{} }}}}".format)
+def grafana(rule: Rule) -> str:
+    """The sentence as an annotation of a rule of Grafana, whose query A has the value.
+
+    A query that failed has none, and a template that asks for it only logs errors.
+    """
+    said = _fill(rule, _TEMPLATES[rule.unit].format("$values.A.Value"), _LABEL)
+    if "{value}" not in rule.text:
+        return said
+    return f"{{{{ if $values.A }}}}{said}{{{{ else }}}}{_fill(rule, '?', _LABEL)}{{{{ end }}}}"
 
 
 def read(rule: Rule, value: float, labels: Mapping[str, str]) -> str:
     """The sentence as people read it."""
-    return fill(rule, number(value, rule.unit), lambda name: labels.get(name, ""))
+    return _fill(rule, number(value, rule.unit), lambda name: labels.get(name, ""))
 
 
-def fill(rule: Rule, value: str, label: Callable[[str], str]) -> str:
+def _fill(rule: Rule, value: str, label: Callable[[str], str]) -> str:
     """The sentence with ``value`` for its value, and what ``label`` says for each label that it names."""
     parts = []
     for words, name, _, _ in Formatter().parse(rule.text):
