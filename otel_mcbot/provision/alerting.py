@@ -131,16 +131,12 @@ def _rule(each: Evaluation, panels: Mapping[str, int]) -> Json:
 
 
 def _annotations(rule: Rule, panels: Mapping[str, int]) -> dict[str, str]:
-    found = {
+    dashboard, _, _ = rule.panel.partition("/")
+    panel = panels[rule.panel]
+    return {
         messages.SUMMARY: text.grafana(rule),
-        messages.RUNBOOK: f"/d/runbooks?viewPanel={panels.get(f'runbooks/{rule.name}', 0)}",
+        messages.RUNBOOK: f"/d/runbooks?viewPanel={panels[f'runbooks/{rule.name}']}",
+        messages.PANEL: f"{dashboard}?viewPanel={panel}",
+        "__dashboardUid__": dashboard,
+        "__panelId__": str(panel),
     }
-    if rule.panel in panels:
-        dashboard, _, _ = rule.panel.partition("/")
-        panel = str(panels[rule.panel])
-        found |= {
-            "__dashboardUid__": dashboard,
-            "__panelId__": panel,
-            messages.PANEL: f"{dashboard}?viewPanel={panel}",
-        }
-    return found
