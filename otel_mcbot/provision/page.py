@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from otel_mcbot import catalog, semconv
-from otel_mcbot.provision import dashboard, panels, queries
+from otel_mcbot.provision import dashboard, grammar, panels, queries, why
 from otel_mcbot.provision.grammar import COLOURS, Json
 from otel_mcbot.provision.queries import INSTANCE, JOB, MODE, POD, SERVICE, STRATEGY, SYMBOL, Metric
 from otel_mcbot.semconv import BotEvent
@@ -119,3 +119,29 @@ def to(uid: str, **taken: str) -> Json:
     picked = [f"${{{name}:queryparam}}" for name in queries.BOT_VARIABLES.values()]
     picked += [f"var-{name}=${{__field.labels.{label}}}" for name, label in taken.items()]
     return panels.link(TITLES[uid], f"/d/{uid}?{'&'.join(picked)}&${{__url_time_range}}")
+
+
+def number(
+    id: int, title: str, worry: str, query: str, unit: str, *, limit: grammar.Limit = None, none: str, more: str
+) -> Json:
+    """A panel of one big number, with the way there behind it.
+
+    Args:
+        worry: what it is, and when to worry.
+        limit: of :func:`.grammar.steps`.
+        none: what it says without series.
+        more: the dashboard that has more about it.
+    """
+    return panels.quiet(
+        panels.values(
+            id,
+            title,
+            worry,
+            [panels.prometheus(query, title)],
+            unit=unit,
+            limit=limit,
+            graph=True,
+            links=[why.link(), to(more)],
+        ),
+        none,
+    )

@@ -23,24 +23,6 @@ def latency() -> str:
     return f"{quantile(0.95, catalog.order_latency, over='1h')} >= 0"
 
 
-def _number(
-    id: int, title: str, worry: str, query: str, unit: str, *, limit: grammar.Limit = None, none: str, more: str
-) -> Json:
-    return panels.quiet(
-        panels.values(
-            id,
-            title,
-            worry,
-            [prometheus(query, title)],
-            unit=unit,
-            limit=limit,
-            graph=True,
-            links=[why.link(), page.to(more)],
-        ),
-        none,
-    )
-
-
 def build() -> Json:
     """The file ``quick-overview.json``."""
     no_balance = "the bot has not told its balance"
@@ -52,7 +34,7 @@ def build() -> Json:
             (
                 6,
                 [
-                    _number(
+                    page.number(
                         1,
                         "Equity",
                         "Value of the portfolio, open positions included. Worry about a fall that the market does not "
@@ -62,7 +44,7 @@ def build() -> Json:
                         none=no_balance,
                         more="trading",
                     ),
-                    _number(
+                    page.number(
                         2,
                         "Drawdown",
                         "Fall of the equity from its highest value. Worry when it is red: somebody is told there.",
@@ -77,7 +59,7 @@ def build() -> Json:
             (
                 6,
                 [
-                    _number(
+                    page.number(
                         3,
                         "Realized PnL",
                         "Profit less loss since the bot's start, which sets it to 0. Worry when it only falls.",
@@ -87,7 +69,7 @@ def build() -> Json:
                         none="nothing has been realized yet",
                         more="strategy",
                     ),
-                    _number(
+                    page.number(
                         4,
                         "Open positions",
                         "How many positions are open. Worry when there are more than you expect, and when they only "
@@ -102,7 +84,7 @@ def build() -> Json:
             (
                 6,
                 [
-                    _number(
+                    page.number(
                         5,
                         "Leverage",
                         "Sum of all notionals over equity. Worry when it is red: how far is the liquidation?",
@@ -112,7 +94,7 @@ def build() -> Json:
                         none=no_balance,
                         more="trading",
                     ),
-                    _number(
+                    page.number(
                         7,
                         "Order latency",
                         "Time from the request to the complete fill; 95 % of the orders of an hour were faster. Worry "

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from otel_mcbot import catalog
-from otel_mcbot.provision import dashboard, grammar, page, panels, why
+from otel_mcbot.provision import dashboard, page
 from otel_mcbot.provision.grammar import BYTES, COUNT, PERCENT, SECONDS, Json
-from otel_mcbot.provision.panels import prometheus
-from otel_mcbot.provision.queries import SYMBOL, Metric, series
+from otel_mcbot.provision.queries import SYMBOL, series
 
 UID: Final = "quick-system"
 
@@ -17,26 +16,6 @@ def disconnected() -> str:
     """How many feeds are not connected."""
     connected = series(catalog.exchange_ws_connected)
     return f"count ({connected} == 0) or 0 * count ({connected})"
-
-
-def _number(id: int, title: str, worry: str, query: str, unit: str, limit: grammar.Limit, none: str) -> Json:
-    return panels.quiet(
-        panels.values(
-            id,
-            title,
-            worry,
-            [prometheus(query, title)],
-            unit=unit,
-            limit=limit,
-            graph=True,
-            links=[why.link(), page.to("system")],
-        ),
-        none,
-    )
-
-
-def _of(metric: Metric, id: int, title: str, worry: str, unit: str, limit: grammar.Limit, none: str) -> Json:
-    return _number(id, title, worry, series(metric), unit, limit, none)
 
 
 def build() -> Json:
@@ -50,83 +29,90 @@ def build() -> Json:
             (
                 6,
                 [
-                    _of(
-                        catalog.event_loop_lag,
+                    page.number(
                         1,
                         "Event loop lag",
                         "How late the event loop is. Worry when it is red: everything waits, stops too.",
+                        series(catalog.event_loop_lag),
                         SECONDS,
-                        "HighEventLoopLag",
-                        unwatched,
+                        limit="HighEventLoopLag",
+                        none=unwatched,
+                        more="system",
                     ),
-                    _number(
+                    page.number(
                         6,
                         "WebSocket",
                         "Feeds without a connection. Worry about any that lasts: the bot trades on old prices.",
                         disconnected(),
                         "suffix: down",
-                        1,
-                        "the bot reports no WebSocket",
+                        limit=1,
+                        none="the bot reports no WebSocket",
+                        more="system",
                     ),
                 ],
             ),
             (
                 6,
                 [
-                    _of(
-                        catalog.eventbus_queue_depth,
+                    page.number(
                         7,
                         "Bus queue",
                         "Events that wait in the bus. Worry when it is yellow and rises: a handler is too slow.",
+                        series(catalog.eventbus_queue_depth),
                         COUNT,
-                        "QueueCongestion",
-                        "no event bus is watched",
+                        limit="QueueCongestion",
+                        none="no event bus is watched",
+                        more="system",
                     ),
-                    _of(
-                        catalog.process_memory_rss,
+                    page.number(
                         3,
                         "Memory",
                         "Resident memory. Worry when it is red, or only rises: a leak ends with the bot killed.",
+                        series(catalog.process_memory_rss),
                         BYTES,
-                        "HighMemoryUsage",
-                        no_process,
+                        limit="HighMemoryUsage",
+                        none=no_process,
+                        more="system",
                     ),
                 ],
             ),
             (
                 6,
                 [
-                    _of(
-                        catalog.process_cpu,
+                    page.number(
                         4,
                         "CPU",
                         "CPU time over wall time, 100 % is one core. Worry when it is red and the loop lags.",
+                        series(catalog.process_cpu),
                         PERCENT,
-                        "HighCPUUsage",
-                        no_process,
+                        limit="HighCPUUsage",
+                        none=no_process,
+                        more="system",
                     ),
-                    _of(
-                        catalog.active_tasks,
+                    page.number(
                         2,
                         "Tasks",
                         "Tasks of the event loop. Worry when they only rise: nobody ends them.",
+                        series(catalog.active_tasks),
                         COUNT,
-                        "HighTaskCount",
-                        unwatched,
+                        limit="HighTaskCount",
+                        none=unwatched,
+                        more="system",
                     ),
                 ],
             ),
             (
                 6,
                 [
-                    _of(
-                        catalog.process_open_fds,
+                    page.number(
                         5,
                         "Open files",
                         "Open file descriptors. Worry when they only rise: something is not closed.",
+                        series(catalog.process_open_fds),
                         COUNT,
-                        "HighFDCount",
-                        "they cannot be counted on this system",
+                        limit="HighFDCount",
+                        none="they cannot be counted on this system",
+                        more="system",
                     )
                 ],
             ),
