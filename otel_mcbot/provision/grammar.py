@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Final
 
-from otel_mcbot.rules import RULES, Rule
+from otel_mcbot.rules import RULES, Rule, find
 
 COLOURS: Final[Mapping[str, str]] = {
     "good": "#2f9e6e",
@@ -89,10 +89,7 @@ def steps(limit: Limit) -> Json:
 
 
 def _rule(name: str) -> Rule:
-    for rule in in_force.get():
-        if rule.name == name:
-            return rule
-    raise KeyError(name)
+    return find(name, in_force.get())
 
 
 def _steps(*colours: tuple[str, float | None]) -> Json:

@@ -6,7 +6,7 @@ thresholds that dashboards draw, the pages. Nothing here imports anything but th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -28,9 +28,9 @@ RULES: Final[tuple[Rule, ...]] = (
 """All of them, in the order of the families."""
 
 
-def find(name: str) -> Rule:
+def find(name: str, among: Iterable[Rule] = RULES) -> Rule:
     """The rule of that name. Raises ``KeyError``."""
-    for rule in RULES:
+    for rule in among:
         if rule.name == name:
             return rule
     raise KeyError(name)
