@@ -25,26 +25,19 @@ MESSAGE = 30.0
 """Seconds from a condition that held long enough to its message: export, evaluation, grouping."""
 
 
-def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    if value is None:
-        return None
-    if value == "forever":
-        return math.inf
-    with contextlib.suppress(ValueError):
-        duration = seconds(value)
-        if duration >= 0:
-            return duration or math.inf
-    raise click.BadParameter(f"{value!r}: allowed is a time as in 20s, 2m, 1h, or 0 or forever until stopped")
-
-
 def _time(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Seconds; a duration may be without end."""
     if value is None:
         return None
+    endless = param.name == "duration"
+    if endless and value == "forever":
+        return math.inf
     with contextlib.suppress(ValueError):
         time = seconds(value)
         if time >= 0:
-            return time
-    raise click.BadParameter(f"{value!r}: allowed is a time as in 20s, 2m, 1h")
+            return math.inf if endless and time == 0 else time
+    more = ", or 0 or forever until stopped" if endless else ""
+    raise click.BadParameter(f"{value!r}: allowed is a time as in 20s, 2m, 1h{more}")
 
 
 def _speed(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
@@ -78,7 +71,7 @@ def _seed(ctx: click.Context, param: click.Parameter, value: str) -> int:
     help="Bot seconds a second, or max. Default: files fit --duration, else 1500.",
 )
 @click.option(
-    "--duration", callback=_duration, metavar="TIME", help="As 20s (the default), 2m, 1h; 0 or forever: until SIGTERM."
+    "--duration", callback=_time, metavar="TIME", help="As 20s (the default), 2m, 1h; 0 or forever: until SIGTERM."
 )
 @click.option(
     "--seed",
