@@ -19,7 +19,7 @@ marked ° are our own; names, times and severities of the others are those that 
 
 - INFO goes to the heartbeat channel, WARNING to the alerts channel, CRITICAL there with a mention (live mode only).
 - A WARNING that lasts 30 minutes more comes again as CRITICAL, as `NAME (30 min)`. Those marked ¹ do not: what they
-  judge changes once a day, and half an hour is no news.
+  judge changes once a day, or is an order that has rested for a day already, and half an hour more is no news.
 - Nothing is said of what is not used: no pods, no on-chain data, no websocket, no series, no alert. Nor of a restart of
   a store or of the Collector that takes less than a minute.
 - `with mcbot.maintenance("new ticks", "30m"):` plans silence: what is then expected is not told (websockets, late bars,
