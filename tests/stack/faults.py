@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-from stack import ROOT, Stack, fetch, get, wait_for
+from stack import ROOT, Stack, fetch, get, last_hour, wait_for
 
 from otel_mcbot import rules
 from otel_mcbot.settings import seconds
@@ -39,9 +38,6 @@ WITHOUT = ("SymbolNeverArrived",)
 
 KEPT = {"symbol": ("trading_instrument_symbol",), "strategy": ("trading_strategy_name", "trading_pod_id")}
 """Variable of a link → where Loki keeps it; the detectors' alerts call a pod a strategy."""
-
-LINES = 1000
-"""Log lines that Grafana asks for where a panel says nothing else."""
 
 STEP = 2
 """Seconds between the points at which a condition is judged afterwards."""
@@ -386,11 +382,11 @@ def _values(query: Mapping[str, list[str]]) -> dict[str, str]:
     return {**free, "trace": "", **picked}
 
 
-def _range(query: Mapping[str, list[str]]) -> tuple[int, int]:
-    """Milliseconds; an hour where the address says none."""
-    now = int(time.time() * 1000)
-    begin, end = query.get("from", [str(now - 3_600_000)])[0], query.get("to", ["now"])[0]
-    return int(begin), now if end == "now" else int(end)
+def _times(query: Mapping[str, list[str]]) -> tuple[int, int]:
+    """Unix milliseconds; the last hour where the address says none."""
+    begin, now = last_hour()
+    end = query.get("to", ["now"])[0]
+    return int(query.get("from", [begin])[0]), now if end == "now" else int(end)
 
 
 def _ask(
@@ -399,45 +395,10 @@ def _ask(
     values: Mapping[str, str],
     query: Mapping[str, list[str]],
     interval: float = 10.0,
-) -> Any:
-    """What a panel gets of a target: frames with something in them, or traces."""
-    begin, end = _range(query)
-    known = {
-        **values,
-        "__rate_interval": f"{max(interval + 10, 40):.0f}s",
-        "__interval": f"{interval:.0f}s",
-        "__range": f"{(end - begin) // 1000}s",
-    }
-
-    def fill(text: str) -> str:
-        return re.sub(r"\$(?:\{(\w+)(?::\w+)?\}|(\w+))", lambda found: known[found[1] or found[2]], text)
-
-    source = target["datasource"]["uid"]
-    filled = {
-        **target,
-        "refId": "A",
-        "datasource": {"uid": source},
-        "intervalMs": int(interval * 1000),
-        "maxDataPoints": 1000,
-        "maxLines": LINES,
-    }
-    if source == "tempo":
-        asked = fill(target["query"])
-        if not re.fullmatch("[0-9a-f]+", asked):
-            found = stack.proxy(
-                "tempo", "api/search", q=asked, limit=target["limit"], start=begin // 1000, end=end // 1000
-            )
-            return found.get("traces", [])
-        filled |= {"queryType": "traceId", "query": asked}
-    else:
-        filled["expr"] = fill(target["expr"])
-    status, answer = fetch(
-        f"{stack.url['grafana']}/api/ds/query", {"from": str(begin), "to": str(end), "queries": [filled]}
-    )
-    if status != 200:
-        raise OSError(f"{status} for {filled}: {answer[:500].decode(errors='replace')}")
-    frames = json.loads(answer)["results"]["A"].get("frames", [])
-    return [frame for frame in frames if any(frame["data"]["values"])]
+) -> list[dict[str, Any]]:
+    """What a panel gets of a target in the time of an address: frames with something in them, or traces."""
+    found = stack.panel(target, values, times=_times(query), interval=interval)
+    return [each for each in found if "data" not in each or any(each["data"]["values"])]
 
 
 # -- what was measured ---------------------------------------------------------------------------------------------

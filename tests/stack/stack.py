@@ -34,6 +34,9 @@ PORTS = {
     "MCBOT_PREVIEW_PORT": "preview",
 }
 
+LINES = 1000
+"""Log lines that Grafana asks for where a panel says nothing else."""
+
 SERVERS = ("collector", "prometheus", "tempo", "loki", "grafana", "preview")
 
 T = TypeVar("T")
@@ -65,6 +68,12 @@ def settle(ask: Callable[[], Any], wanted: Any, timeout: float = 60.0, what: str
         wait_for(asked, timeout)
     except AssertionError:
         raise AssertionError(f"{what}: {answers} instead of {wanted!r} after {timeout} s") from None
+
+
+def last_hour() -> tuple[int, int]:
+    """Begin and end, Unix milliseconds."""
+    now = int(time.time() * 1000)
+    return now - 3_600_000, now
 
 
 def free_ports(count: int) -> list[int]:
@@ -99,6 +108,17 @@ def get(url: str, **parameters: Any) -> Any:
     if status != 200:
         raise OSError(f"{status} from {url}: {body[:500].decode(errors='replace')}")
     return json.loads(body)
+
+
+def put_in(query: str, values: Mapping[str, str], *, interval: float = 60.0, span: float = 3600.0) -> str:
+    """A query as Grafana's pages ask it: the dashboard's variables filled in, and those that follow from the time."""
+    known = {
+        "__rate_interval": f"{max(interval + 10, 40):.0f}s",
+        "__interval": f"{interval:.0f}s",
+        "__range": f"{span:.0f}s",
+        **values,
+    }
+    return re.sub(r"\$(?:\{(\w+)(?::\w+)?\}|(\w+))", lambda found: known[found[1] or found[2]], query)
 
 
 class Stack:
@@ -196,12 +216,18 @@ class Stack:
 
     # -- through Grafana, as an anonymous Viewer --------------------------------------------------------
 
-    def grafana(self, source: str, query: Mapping[str, Any], *, since: float = 3600) -> list[dict[str, Any]]:
-        """The frames that a panel would get, from the server-side query of Grafana; ``OSError`` when it says no."""
-        now = int(time.time() * 1000)
+    def grafana(
+        self, source: str, query: Mapping[str, Any], *, times: tuple[int, int] | None = None
+    ) -> list[dict[str, Any]]:
+        """The frames that a panel would get, from the server-side query of Grafana; ``OSError`` when it says no.
+
+        Args:
+            times: begin and end, Unix milliseconds; the last hour when not given.
+        """
+        begin, end = times or last_hour()
         body = {
-            "from": str(now - int(since * 1000)),
-            "to": str(now),
+            "from": str(begin),
+            "to": str(end),
             "queries": [
                 {"refId": "A", "datasource": {"uid": source}, "intervalMs": 10_000, "maxDataPoints": 1000, **query}
             ],
@@ -210,6 +236,35 @@ class Stack:
         if status != 200:
             raise OSError(f"{status} for {query}: {answer[:500].decode(errors='replace')}")
         return json.loads(answer)["results"]["A"].get("frames", [])
+
+    def panel(
+        self,
+        target: Mapping[str, Any],
+        values: Mapping[str, str],
+        *,
+        times: tuple[int, int] | None = None,
+        interval: float = 60.0,
+    ) -> list[dict[str, Any]]:
+        """What a panel gets of a target: frames, or traces of a search.
+
+        Args:
+            values: variable → what is picked.
+            times: as in :meth:`grafana`.
+            interval: seconds from point to point.
+        """
+        begin, end = times or last_hour()
+        source = target["datasource"]["uid"]
+        name = "query" if source == "tempo" else "expr"
+        filled = put_in(target[name], values, interval=interval, span=(end - begin) // 1000)
+        asked = {**target, name: filled, "refId": "A", "intervalMs": int(interval * 1000), "maxLines": LINES}
+        if source == "tempo":
+            if not re.fullmatch("[0-9a-f]+", filled):
+                found = self.proxy(
+                    "tempo", "api/search", q=filled, limit=target["limit"], start=begin // 1000, end=end // 1000
+                )
+                return found.get("traces", [])
+            asked["queryType"] = "traceId"
+        return self.grafana(source, asked, times=(begin, end))
 
     def proxy(self, source: str, path: str, **parameters: Any) -> Any:
         """What the data source's server answers to Grafana."""

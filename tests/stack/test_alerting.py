@@ -391,7 +391,7 @@ def test_the_links_lead_to_something(stack: Stack, told: Mapping[str, Any]) -> N
     board, panel, asked = opened(stack, links["panel"], base)
     assert panel["title"] == find("GBMDrawdownCritical").panel.partition("/")[2]
     assert (asked["job"], asked["mode"], asked["instance"]) == ("mcbot/raw", "live", "live-one")
-    frames = stack.grafana("prometheus", {**panel["targets"][0], "expr": put_in(panel["targets"][0]["expr"], asked)})
+    frames = stack.panel(panel["targets"][0], {"symbol": ".*", "strategy": ".*", **asked})
     assert frames
     assert any(frame["data"]["values"][0] for frame in frames)
 
@@ -415,8 +415,3 @@ def opened(stack: Stack, url: str, base: str) -> tuple[dict[str, Any], dict[str,
     wanted = [each for each in board["panels"] if str(each["id"]) == query.get("viewPanel")]
     assert len(wanted) == ("viewPanel" in query)
     return board, (wanted or [{}])[0], {name.removeprefix("var-"): value for name, value in query.items()}
-
-
-def put_in(query: str, values: Mapping[str, str]) -> str:
-    known = {"symbol": ".*", "strategy": ".*", "__rate_interval": "1m", "__interval": "1m", "__range": "1h", **values}
-    return re.sub(r"\$(?:\{(\w+)(?::\w+)?\}|(\w+))", lambda found: known[found[1] or found[2]], query)
