@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,9 +12,6 @@ import pytest
 from stack import ROOT, Stack, free_ports, wait_for
 
 Start = Callable[..., subprocess.Popen[str]]
-
-OTHERS = ("OTEL_", "MCBOT_", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-"""Variables of the caller that a bot must not see; the last two would win over OTEL_EXPORTER_OTLP_CERTIFICATE."""
 
 BOTS = {"demo": ["-m", "otel_mcbot.cli", "demo"]} | {
     name: [str(ROOT / folder / f"{name}.py")]
@@ -45,21 +40,7 @@ def start(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
     running: list[subprocess.Popen[str]] = []
 
     def run(bot: str, instance: str, *arguments: str, **environ: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, *BOTS[bot], *arguments],
-            env={
-                **{key: value for key, value in os.environ.items() if not key.startswith(OTHERS)},
-                "PYTHONPATH": str(ROOT),
-                "MCBOT_STATE_DIR": str(state),
-                "MCBOT_INSTANCE_ID": instance,
-                "OTEL_EXPORTER_OTLP_ENDPOINT": stack.url["otlp"],
-                **environ,
-            },
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=(state / f"{instance}.err").open("w"),
-            text=True,
-        )
+        process = stack.bot(state, instance, *BOTS[bot], *arguments, environ=environ)
         running.append(process)
         return process
 

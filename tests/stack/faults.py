@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-from stack import ROOT, Stack, fetch, get, last_hour, wait_for
+from stack import Stack, fetch, get, last_hour, wait_for
 
 from otel_mcbot import rules
 from otel_mcbot.settings import seconds
@@ -75,24 +73,12 @@ class Bots:
         self.running: list[Bot] = []
 
     def start(self, name: str, *arguments: str) -> Bot:
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "MCBOT_"))}
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "otel_mcbot.cli", "demo"),
-                *("--speed", SPEED, "--duration", "forever", "--json", *arguments),
-            ],
-            env={
-                **kept,
-                "PYTHONPATH": str(ROOT),
-                "MCBOT_STATE_DIR": str(self.state),
-                "MCBOT_INSTANCE_ID": name,
-                "OTEL_SERVICE_NAME": name,
-                "OTEL_EXPORTER_OTLP_ENDPOINT": self.stack.url["otlp"],
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=(self.state / f"{name}.err").open("a"),
-            text=True,
+        process = self.stack.bot(
+            self.state,
+            name,
+            *("-m", "otel_mcbot.cli", "demo", "--speed", SPEED, "--duration", "forever", "--json", *arguments),
+            environ={"OTEL_SERVICE_NAME": name},
+            streams=subprocess.DEVNULL,
         )
         bot = Bot(name, process, time.time())
         self.running.append(bot)

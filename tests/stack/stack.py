@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.parse
@@ -38,6 +39,9 @@ LINES = 1000
 """Log lines that Grafana asks for where a panel says nothing else."""
 
 SERVERS = ("collector", "prometheus", "tempo", "loki", "grafana", "preview")
+
+OTHERS = ("OTEL_", "MCBOT_", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""Variables of the caller that a bot must not see; the last two would win over OTEL_EXPORTER_OTLP_CERTIFICATE."""
 
 T = TypeVar("T")
 
@@ -175,6 +179,28 @@ class Stack:
         done = subprocess.run(["docker", "inspect", container], capture_output=True, text=True, check=True)
         return json.loads(done.stdout)[0]
 
+    def bot(
+        self, state: Path, instance: str, *command: str, environ: Mapping[str, str] = {}, streams: int = subprocess.PIPE
+    ) -> subprocess.Popen[str]:
+        """A Python program that sends here.
+
+        Args:
+            state: its state directory, where standard error is kept too.
+            environ: variables besides those that make it send here; of the caller's it sees none of :data:`OTHERS`.
+            streams: of standard input and output.
+        """
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(OTHERS)}
+        own = {"PYTHONPATH": str(ROOT), "MCBOT_STATE_DIR": str(state), "MCBOT_INSTANCE_ID": instance}
+        with (state / f"{instance}.err").open("a") as errors:
+            return subprocess.Popen(
+                [sys.executable, *command],
+                env={**kept, **own, "OTEL_EXPORTER_OTLP_ENDPOINT": self.url["otlp"], **environ},
+                stdin=streams,
+                stdout=streams,
+                stderr=errors,
+                text=True,
+            )
+
     # -- each server's own interface ------------------------------------------------------------------
 
     def prometheus(self, query: str, time: float | None = None) -> list[dict[str, Any]]:
@@ -259,10 +285,10 @@ class Stack:
         asked = {**target, name: filled, "refId": "A", "intervalMs": int(interval * 1000), "maxLines": LINES}
         if source == "tempo":
             if not re.fullmatch("[0-9a-f]+", filled):
-                found = self.proxy(
+                traces: list[dict[str, Any]] = self.proxy(
                     "tempo", "api/search", q=filled, limit=target["limit"], start=begin // 1000, end=end // 1000
-                )
-                return found.get("traces", [])
+                ).get("traces", [])
+                return traces
             asked["queryType"] = "traceId"
         return self.grafana(source, asked, times=(begin, end))
 
