@@ -18,25 +18,19 @@ COLOURS: Final[Mapping[str, str]] = {
 """Meaning → colour. Green and red differ in lightness too, for eyes that do not tell them apart."""
 
 SERIES: Final[Mapping[str, str]] = {
-    "equity": COLOURS["money"],
-    "drawdown": COLOURS["bad"],
-    "ack": COLOURS["money"],
-    "filled": COLOURS["good"],
-    "rejected": COLOURS["bad"],
-    "success": COLOURS["good"],
-    "empty": COLOURS["muted"],
-    "failure": COLOURS["bad"],
-    "ok": COLOURS["good"],
-    "drift": COLOURS["warning"],
-    "WARNING": COLOURS["warning"],
-    "CRITICAL": COLOURS["bad"],
-    "warning": COLOURS["warning"],
-    "critical": COLOURS["bad"],
-    "NEUTRAL": COLOURS["muted"],
-    "peak": COLOURS["muted"],
-    "capacity": COLOURS["muted"],
+    "equity": "money",
+    "drawdown": "bad",
+    "filled": "good",
+    "rejected": "bad",
+    "success": "good",
+    "failure": "bad",
+    "ok": "good",
+    "drift": "warning",
+    "WARNING": "warning",
+    "CRITICAL": "bad",
+    "peak": "muted",
 }
-"""Series that have a colour of their own. All others (symbols, strategies) get one by name: the same everywhere."""
+"""Series that have a meaning, and its colour. All others (symbols, strategies) get one by name: the same everywhere."""
 
 USDT: Final = "currencyUSD"
 PERCENT: Final = "percent"
@@ -77,44 +71,45 @@ def steps(limit: Limit) -> Json:
         rule = _rule(limit)
         op, value = rule.op, rule.threshold
     if value is None:
-        return _steps(("money", None))
+        return thresholds(("money", None))
     assert not isinstance(value, str)
     if op in ("<", "<="):
-        return _steps(("bad", None), ("warning", value), ("good", value + abs(value) / 8))
+        return thresholds(("bad", None), ("warning", value), ("good", value + abs(value) / 8))
     if op == "==" and value <= 0:
-        return _steps(("bad", None), ("good", value + 1))
+        return thresholds(("bad", None), ("good", value + 1))
     if op == "==":
-        return _steps(("good", None), ("bad", value))
-    return _steps(("good", None), ("warning", value / 2), ("bad", value))
+        return thresholds(("good", None), ("bad", value))
+    return thresholds(("good", None), ("warning", value / 2), ("bad", value))
 
 
 def _rule(name: str) -> Rule:
     return find(name, in_force.get())
 
 
-def _steps(*colours: tuple[str, float | None]) -> Json:
+def thresholds(*colours: tuple[str, float | None]) -> Json:
+    """Thresholds as they are: meanings of :data:`COLOURS`, each with where it begins; the first has no beginning."""
     return {"mode": "absolute", "steps": [{"color": COLOURS[name], "value": at} for name, at in colours]}
 
 
 def below(value: float) -> Json:
     """Thresholds of what is bad below a value, and good from there on."""
-    return _steps(("bad", None), ("good", value))
+    return thresholds(("bad", None), ("good", value))
 
 
 def left(limit: str, whole: float) -> Json:
     """Thresholds of what is left of ``whole``, where a rule judges what is used of it."""
     value = _rule(limit).threshold
-    return _steps(("bad", None), ("warning", whole - value), ("good", whole - value / 2))
+    return thresholds(("bad", None), ("warning", whole - value), ("good", whole - value / 2))
 
 
 def graded(warning: str, critical: str) -> Json:
     """Thresholds of two rules about one value, where less is worse: good down to the first, bad below the second."""
-    return _steps(("bad", None), ("warning", _rule(critical).threshold), ("good", _rule(warning).threshold))
+    return thresholds(("bad", None), ("warning", _rule(critical).threshold), ("good", _rule(warning).threshold))
 
 
 def sign() -> Json:
     """Thresholds of money won or lost."""
-    return _steps(("bad", None), ("good", 0))
+    return thresholds(("bad", None), ("good", 0))
 
 
 def states(looks: Mapping[int, tuple[str, str]]) -> Json:

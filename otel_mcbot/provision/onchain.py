@@ -6,7 +6,7 @@ from typing import Final
 
 from otel_mcbot import catalog
 from otel_mcbot.provision import dashboard, page, panels, why
-from otel_mcbot.provision.grammar import COLOURS, COUNT, SECONDS, SHARE, Json
+from otel_mcbot.provision.grammar import COUNT, SECONDS, SHARE, Json
 from otel_mcbot.provision.panels import prometheus
 from otel_mcbot.provision.queries import SYMBOL, legend, quantile, series, total
 
@@ -143,7 +143,6 @@ def _data() -> dashboard.Row:
 
 
 def _cache() -> dashboard.Row:
-    looks = {"success": "good", "failure": "bad"}
     return (
         9,
         [
@@ -160,10 +159,7 @@ def _cache() -> dashboard.Row:
                     ],
                     unit=COUNT,
                     links=[why.link()],
-                    overrides=[
-                        panels.override(status, color={"fixedColor": COLOURS[colour], "mode": "fixed"})
-                        for status, colour in looks.items()
-                    ],
+                    overrides=panels.named("success", "failure"),
                 ),
                 "no refresh in this time",
             )

@@ -200,9 +200,7 @@ def _spread() -> dashboard.Row:
                     unit=COUNT,
                     floor=0,
                     links=[why.link()],
-                    overrides=[
-                        panels.override("active", color={"fixedColor": grammar.COLOURS["muted"], "mode": "fixed"})
-                    ],
+                    overrides=[panels.coloured("active", "muted")],
                 ),
                 _NO_PODS,
             ),
@@ -244,10 +242,7 @@ def _netting() -> dashboard.Row:
                     ],
                     unit=COUNT,
                     links=[why.link()],
-                    overrides=[
-                        panels.override(state, color={"fixedColor": grammar.COLOURS[colour], "mode": "fixed"})
-                        for state, colour in _LOOKS.items()
-                    ],
+                    overrides=[panels.coloured(state, colour) for state, colour in _LOOKS.items()],
                 ),
                 _NO_PODS,
             ),

@@ -85,11 +85,12 @@ def named(*names: str) -> list[Json]:
 
     A panel finds those of its legends itself; the values of a label are said.
     """
-    return [
-        override(name, color={"fixedColor": grammar.SERIES[name], "mode": "fixed"})
-        for name in names
-        if name in grammar.SERIES
-    ]
+    return [coloured(name, grammar.SERIES[name]) for name in names if name in grammar.SERIES]
+
+
+def coloured(field: str, colour: str, **properties: object) -> Json:
+    """The override that gives one field the colour of a meaning of :data:`.grammar.COLOURS`, and what else it has."""
+    return override(field, **properties, color=_fixed(colour))
 
 
 def _panel(
@@ -352,7 +353,7 @@ def timeline(
     """A bar of states over time for each series; ``states`` is of :func:`.grammar.states`."""
     return _panel(
         "state-timeline", id, title, description, targets,
-        defaults=_defaults(grammar.BASE, links, None, None)
+        defaults=_defaults(grammar.NUMBER, links, None, None)
         | {
             "color": {"mode": "thresholds"},
             "custom": {"fillOpacity": 80, "insertNulls": False, "lineWidth": 0, "spanNulls": False},
@@ -447,10 +448,12 @@ def _bar_options(orientation: str) -> Json:
 
 
 def _defaults(unit: str, links: Sequence[Json], floor: float | None, colour: str | None) -> Json:
-    color: Json = {"mode": "palette-classic-by-name"}
-    if colour is not None:
-        color = {"fixedColor": grammar.COLOURS[colour], "mode": "fixed"}
+    color = {"mode": "palette-classic-by-name"} if colour is None else _fixed(colour)
     return {"color": color, "links": list(links), "unit": unit} | ({} if floor is None else {"min": floor})
+
+
+def _fixed(colour: str) -> Json:
+    return {"fixedColor": grammar.COLOURS[colour], "mode": "fixed"}
 
 
 def _named(targets: Sequence[Json]) -> list[Json]:

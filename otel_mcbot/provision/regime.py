@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from otel_mcbot import catalog
-from otel_mcbot.provision import dashboard, page, panels, why
-from otel_mcbot.provision.grammar import COLOURS, COUNT, NUMBER, SECONDS, SHARE, TIMES, Json
+from otel_mcbot.provision import dashboard, grammar, page, panels, why
+from otel_mcbot.provision.grammar import COUNT, NUMBER, SECONDS, SHARE, TIMES, Json
 from otel_mcbot.provision.panels import prometheus
 from otel_mcbot.provision.queries import INSTANCE, JOB, SHOWN, SYMBOL, legend, series, total
 from otel_mcbot.rules.watch import TIMEFRAMES
@@ -69,26 +69,10 @@ def _market() -> dashboard.Row:
                         prometheus(f"topk({WORST}, ({ages()}) > {LATE})", legend(SYMBOL, TIMEFRAME), instant=True),
                     ],
                     unit=TIMES,
-                    limit={
-                        "mode": "absolute",
-                        "steps": [
-                            {"color": COLOURS["warning"], "value": None},
-                            {"color": COLOURS["bad"], "value": LOST},
-                        ],
-                    },
+                    limit=grammar.thresholds(("warning", None), ("bad", LOST)),
                     links=[page.to("exchange"), why.link(SYMBOL)],
                     overrides=[
-                        panels.override(
-                            "stale",
-                            unit=COUNT,
-                            thresholds={
-                                "mode": "absolute",
-                                "steps": [
-                                    {"color": COLOURS["good"], "value": None},
-                                    {"color": COLOURS["bad"], "value": 1},
-                                ],
-                            },
-                        )
+                        panels.override("stale", unit=COUNT, thresholds=grammar.thresholds(("good", None), ("bad", 1)))
                     ],
                 ),
                 _NO_BARS,
@@ -134,7 +118,6 @@ def _life() -> dashboard.Row:
 
 
 def _alarms() -> dashboard.Row:
-    levels = {"WARNING": "warning", "CRITICAL": "bad"}
     return (
         9,
         [
@@ -146,10 +129,7 @@ def _alarms() -> dashboard.Row:
                 [prometheus(total(catalog.risk_alerts, "level", over="$__interval"), legend("level"))],
                 unit=COUNT,
                 links=[why.link()],
-                overrides=[
-                    panels.override(level, color={"fixedColor": COLOURS[colour], "mode": "fixed"})
-                    for level, colour in levels.items()
-                ],
+                overrides=panels.named("WARNING", "CRITICAL"),
             ),
             panels.values(
                 6,

@@ -6,7 +6,7 @@ from typing import Final
 
 from otel_mcbot import catalog
 from otel_mcbot.provision import dashboard, grammar, page, panels, why
-from otel_mcbot.provision.grammar import BASE, BPS, COUNT, PERCENT, SECONDS, SHARE, TIMES, USDT, Json
+from otel_mcbot.provision.grammar import BPS, COUNT, NUMBER, PERCENT, SECONDS, SHARE, TIMES, USDT, Json
 from otel_mcbot.provision.panels import prometheus
 from otel_mcbot.provision.queries import STRATEGY, SYMBOL, legend, quantile, series, total
 
@@ -266,7 +266,7 @@ def sharpe(id: int) -> Json:
             "Mean over deviation of the daily PnL of 30 days, annualised. Worry when it stays below 0 for weeks; in "
             "the first days it jumps.",
             [prometheus(series(catalog.strategy_sharpe_rolling), _NAME)],
-            unit=BASE,
+            unit=NUMBER,
             limit=grammar.below(0),
             steps=True,
             links=[_WHY],

@@ -102,16 +102,16 @@ def _bus() -> list[dashboard.Row]:
                         unit=COUNT,
                         links=[_WHY],
                         overrides=[
-                            panels.override("dropped", color={"fixedColor": grammar.COLOURS["bad"], "mode": "fixed"}),
-                            panels.override(
+                            panels.coloured("dropped", "bad"),
+                            panels.coloured(
                                 "published",
+                                "muted",
                                 unit=PER_SECOND,
                                 custom_drawStyle="line",
                                 custom_fillOpacity=0,
                                 custom_lineWidth=1,
                                 custom_axisPlacement="right",
                                 custom_stacking={"group": "A", "mode": "none"},
-                                color={"fixedColor": grammar.COLOURS["muted"], "mode": "fixed"},
                             ),
                         ],
                     ),
@@ -274,11 +274,11 @@ def _process() -> list[dashboard.Row]:
                     floor=0,
                     links=[_WHY],
                     overrides=[
-                        panels.override(
+                        panels.coloured(
                             "young objects",
+                            "muted",
                             custom_axisPlacement="right",
                             custom_thresholdsStyle={"mode": "off"},
-                            color={"fixedColor": grammar.COLOURS["muted"], "mode": "fixed"},
                         )
                     ],
                 ),
@@ -325,10 +325,10 @@ def _points(id: int) -> Json:
             floor=0,
             links=[_WHY],
             overrides=[
-                panels.override(
+                panels.coloured(
                     "requests refused",
+                    "bad",
                     custom_axisPlacement="right",
-                    color={"fixedColor": grammar.COLOURS["bad"], "mode": "fixed"},
                 )
             ],
         ),
@@ -373,12 +373,12 @@ def _collector() -> list[dashboard.Row]:
                         limit="CollectorQueueFilling",
                         floor=0,
                         overrides=[
-                            panels.override(
+                            panels.coloured(
                                 "last heard",
+                                "muted",
                                 unit=SECONDS,
                                 custom_axisPlacement="right",
                                 custom_thresholdsStyle={"mode": "off"},
-                                color={"fixedColor": grammar.COLOURS["muted"], "mode": "fixed"},
                             )
                         ],
                     ),

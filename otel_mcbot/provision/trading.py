@@ -6,7 +6,7 @@ from typing import Final
 
 from otel_mcbot import catalog
 from otel_mcbot.provision import dashboard, grammar, page, panels, why
-from otel_mcbot.provision.grammar import BPS, COLOURS, COUNT, PERCENT, SECONDS, TIMES, USDT, Json
+from otel_mcbot.provision.grammar import BPS, COUNT, PERCENT, SECONDS, TIMES, USDT, Json
 from otel_mcbot.provision.panels import prometheus
 from otel_mcbot.provision.queries import (
     INSTANCE,
@@ -87,7 +87,7 @@ def _now() -> dashboard.Row:
                     ),
                 ],
                 unit=SECONDS,
-                overrides=[panels.override("State", mappings=[_STATES], unit="none")],
+                overrides=[panels.override("State", mappings=[_STATES], unit=grammar.NUMBER)],
                 links=[why.link(), page.to("system")],
             ),
         ],
@@ -228,15 +228,7 @@ def _by_position() -> dashboard.Row:
                 },
                 overrides=[
                     panels.override("Symbol", links=[_row_link()]),
-                    *(
-                        panels.override(
-                            column,
-                            thresholds=grammar.sign(),
-                            custom_cellOptions={"type": "color-text"},
-                            color={"mode": "thresholds"},
-                        )
-                        for column in ("PnL", "Realized", "Unrealized")
-                    ),
+                    *(_signed(column) for column in ("PnL", "Realized", "Unrealized")),
                 ],
             )
         ],
@@ -251,10 +243,20 @@ def _row_link() -> Json:
     )
 
 
+def _signed(column: str, **properties: object) -> Json:
+    """A column in the colour of money won or lost."""
+    return panels.override(
+        column,
+        **properties,
+        thresholds=grammar.sign(),
+        custom_cellOptions={"type": "color-text"},
+        color={"mode": "thresholds"},
+    )
+
+
 def _positions() -> dashboard.Row:
     is_open = f"and on ({SYMBOL}) ({series(catalog.position_size)} > 0)"
     columns = (catalog.position_size, catalog.position_notional, catalog.unrealized_pnl)
-    money = {"unit": USDT}
     return (
         9,
         [
@@ -278,14 +280,8 @@ def _positions() -> dashboard.Row:
                     },
                     overrides=[
                         panels.override("Symbol", links=[_row_link()]),
-                        panels.override("Notional", **money),
-                        panels.override(
-                            "Unrealized PnL",
-                            **money,
-                            thresholds=grammar.sign(),
-                            custom_cellOptions={"type": "color-text"},
-                            color={"mode": "thresholds"},
-                        ),
+                        panels.override("Notional", unit=USDT),
+                        _signed("Unrealized PnL", unit=USDT),
                     ],
                 ),
                 "no position is open",
@@ -303,12 +299,12 @@ def _positions() -> dashboard.Row:
                 floor=0,
                 links=[why.link(SYMBOL)],
                 overrides=[
-                    panels.override(
+                    panels.coloured(
                         "open",
+                        "muted",
                         unit=COUNT,
                         custom_axisPlacement="right",
                         custom_lineInterpolation="stepAfter",
-                        color={"fixedColor": COLOURS["muted"], "mode": "fixed"},
                     )
                 ],
             ),
