@@ -6,7 +6,6 @@ It needs no Explore, which an anonymous Viewer does not have.
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import quote
 
 from otel_mcbot import catalog, semconv
 from otel_mcbot.provision import dashboard, panels, queries
@@ -19,40 +18,10 @@ _DECIDED: Final = (semconv.LABELS[STRATEGY], semconv.POD_ID)
 """Attributes that may be meant by a strategy: the alerts of the detectors call a pod so."""
 
 
-def why_url(
-    base: str, job: str, symbol: str | None, strategy: str | None, frm: float, to: float, *, trace: str | None = None
-) -> str:
-    """The address of the dashboard for one bot, symbol and strategy.
-
-    Short on purpose: a Discord message has room for a few of them.
-
-    Args:
-        base: Grafana's own address, as ``https://grafana.example.com``.
-        job: the bot, as Prometheus' label says it: ``mcbot/mc-coin-bot``.
-        symbol: or ``None`` for all.
-        strategy: or ``None`` for all.
-        frm: Unix time of the begin, seconds.
-        to: Unix time of the end, seconds.
-        trace: id of a trace to open at once.
-    """
-    picked = {"bot": bot_of(job), SYMBOL: symbol, STRATEGY: strategy, "trace": trace}
-    parts = [f"var-{name}={quote(value, safe='/:')}" for name, value in picked.items() if value]
-    return f"{base.rstrip('/')}/d/{UID}?" + "&".join([*parts, f"from={int(frm * 1000)}", f"to={int(to * 1000)}"])
-
-
-def bot_of(job: str) -> str:
-    """The service's name in Prometheus' ``job``, which is the namespace, a slash and the name.
-
-    >>> bot_of("mcbot/mc-coin-bot")
-    'mc-coin-bot'
-    """
-    return job.partition("/")[2] or job
-
-
-def link(*labels: str, bot: str = "${bot}") -> Json:
+def link(*labels: str) -> Json:
     """The link of a panel whose series have these labels: from a point to the traces and log lines behind it."""
     known = "".join(f"&var-{label}=${{__field.labels.{label}}}" for label in (SYMBOL, STRATEGY) if label in labels)
-    return panels.link("Why? Its traces and log lines", f"/d/{UID}?var-bot={bot}{known}&${{__url_time_range}}")
+    return panels.link("Why? Its traces and log lines", f"/d/{UID}?var-bot=${{bot}}{known}&${{__url_time_range}}")
 
 
 def search() -> str:

@@ -559,32 +559,6 @@ def test_numbers_lead_to_traces_and_logs_of_what_they_show(uid: str, panel: dict
             assert any(label in labels_of(parser.parse(plain(target["expr"]))) for target in panel["targets"])
 
 
-def test_the_address_of_why_is_short_and_has_all_of_it() -> None:
-    url = why.why_url(
-        "https://grafana.example.com/", "mcbot/mc-coin-bot", "BTC/USDT:USDT", "anchor-mom", 1795225786.2, 1795229386
-    )
-    assert url == (
-        "https://grafana.example.com/d/why?var-bot=mc-coin-bot&var-symbol=BTC/USDT:USDT&var-strategy=anchor-mom"
-        "&from=1795225786200&to=1795229386000"
-    )
-    with_trace = why.why_url(
-        "https://grafana.example.com",
-        "mcbot/mc-coin-bot",
-        "1000PEPE/USDT:USDT",
-        "anchor-momentum",
-        1,
-        2e9,
-        trace="f" * 32,
-    )
-    assert with_trace.count("&") == 5
-    assert max(len(url), len(with_trace)) < 200
-
-
-def test_the_address_of_why_leaves_out_what_is_not_known_and_escapes_the_rest() -> None:
-    assert why.why_url("http://g", "alone", None, None, 1, 2) == "http://g/d/why?var-bot=alone&from=1000&to=2000"
-    assert "var-strategy=a%26b%20c&" in why.why_url("http://g", "mcbot/x", None, "a&b c", 1, 2)
-
-
 def test_traces_are_searched_by_the_vocabulary() -> None:
     assert why.search() == (
         '{resource.service.name=~"${bot:raw}" && span.trading.instrument.symbol=~"${symbol:raw}"'
