@@ -89,10 +89,7 @@ def marks() -> list[Json]:
         ("Circuit breaker", "bad", BotEvent.CIRCUIT_BREAKER, f"{{{{{queries.stored(semconv.BREAKER_REASON)}}}}}"),
     )
     return [
-        *(
-            dashboard.mark(name, COLOURS[colour], queries.event(event, instance=True), text)
-            for name, colour, event, text in events
-        ),
+        *(dashboard.mark(name, COLOURS[colour], queries.event(event), text) for name, colour, event, text in events),
         dashboard.span("Version or configuration changed", COLOURS["money"], _changed(version, config), what),
         dashboard.alerts("Alerts", COLOURS["warning"]),
     ]

@@ -252,34 +252,27 @@ def levels(
     targets: Sequence[Json],
     *,
     unit: str,
-    limit: grammar.Limit = None,
-    floor: float | None = 0,
-    most: float | None = None,
+    most: float,
     links: Sequence[Json] = (),
-    overrides: Sequence[Json] = (),
 ) -> Json:
     """A horizontal bar for each series as it is now: few things side by side. ``most`` is a full bar."""
     return _panel(
         "bargauge", id, title, description, targets,
-        defaults=_defaults(unit, links, floor, None)
-        | {"color": {"mode": "thresholds"}, "thresholds": grammar.steps(limit)}
-        | ({} if most is None else {"max": most}),
-        options=_bar_options("horizontal"), overrides=overrides,
+        defaults=_defaults(unit, links, 0, None)
+        | {"color": {"mode": "thresholds"}, "max": most, "thresholds": grammar.steps(None)},
+        options=_bar_options("horizontal"),
     )  # fmt: skip
 
 
-def distribution(
-    id: int, title: str, description: str, target: Json, *, unit: str = grammar.COUNT, links: Sequence[Json] = ()
-) -> Json:
+def distribution(id: int, title: str, description: str, target: Json, *, links: Sequence[Json] = ()) -> Json:
     """A histogram over all of the time shown: a bar for each bucket, named by its upper bound.
 
     Args:
         target: an instant query of buckets.
-        unit: of what is counted.
     """
     return _panel(
         "bargauge", id, title, description, [target],
-        defaults=_defaults(unit, links, 0, None)
+        defaults=_defaults(grammar.COUNT, links, 0, None)
         | {"color": {"mode": "thresholds"}, "decimals": 0, "thresholds": grammar.steps(None)},
         options=_bar_options("vertical"),
     )  # fmt: skip
@@ -322,7 +315,6 @@ def pie(
     *,
     unit: str,
     links: Sequence[Json] = (),
-    overrides: Sequence[Json] = (),
 ) -> Json:
     """Parts of a whole, over all of the time shown: instant queries."""
     return _panel(
@@ -337,7 +329,7 @@ def pie(
             "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
             "tooltip": {"mode": "single", "sort": "none"},
         },
-        overrides=[*_named(targets), *overrides],
+        overrides=_named(targets),
     )  # fmt: skip
 
 

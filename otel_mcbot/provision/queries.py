@@ -107,6 +107,6 @@ def of_trace(trace: str) -> str:
     return f'{TRACE}=~"0*{trace}"'
 
 
-def event(*names: str, instance: bool = False) -> str:
-    """The event records of these names, in LogQL."""
-    return lines(f'{EVENT}=~"{"|".join(names)}"', instance=instance)
+def event(name: str) -> str:
+    """The event records of this name and of the picked instance, in LogQL."""
+    return lines(f'{EVENT}=~"{name}"', instance=True)

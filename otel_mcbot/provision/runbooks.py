@@ -8,7 +8,7 @@ from typing import Final
 
 from otel_mcbot.provision import dashboard, grammar, panels
 from otel_mcbot.provision.grammar import Json
-from otel_mcbot.rules import RULES, Rule
+from otel_mcbot.rules import Rule
 
 UID: Final = "runbooks"
 
@@ -18,12 +18,11 @@ folder: Final[ContextVar[Path]] = ContextVar("folder", default=Path("docs/runboo
 
 def build() -> Json:
     """The file ``runbooks.json``."""
-    rules = {rule.name: rule for rule in grammar.in_force.get()}
     return dashboard.dashboard(
         UID,
         "Runbooks",
         "What to do about each alert: what it means, where to look, what to do.",
-        [(_height(rule), [_panel(at, rules.get(rule.name, rule))]) for at, rule in enumerate(RULES, 1)],
+        [(_height(rule), [_panel(at, rule)]) for at, rule in enumerate(grammar.in_force.get(), 1)],
         variables=[],
         links=[dashboard.others()],
     )

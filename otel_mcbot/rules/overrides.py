@@ -24,7 +24,6 @@ from .rule import Rule
 DURATION: Final = re.compile(r"(?=\d)(\d+d)?(\d+h)?(\d+m)?(\d+s)?")
 """Days, hours, minutes, seconds, the largest first; Prometheus and Grafana read all of these alike."""
 
-
 MUTE: Final = "mute"
 """What else such a file may have: when the exchange is maintained. It is read by whoever routes alerts."""
 

@@ -37,12 +37,13 @@ def lowest(metric: Metric | str, *labels: str) -> str:
 
 def rate(counter: Metric, *labels: str, only: str = "") -> str:
     """How often a second, over ``$window``. ``only`` is a matcher as ``status="failure"``."""
-    return f"sum {by(*labels)} (rate({_name(counter)}{_only(only)}[$window]))"
+    matcher = f"{{{only}}}" if only else ""
+    return f"sum {by(*labels)} (rate({_name(counter)}{matcher}[$window]))"
 
 
-def increase(counter: Metric, *labels: str, only: str = "") -> str:
+def increase(counter: Metric, *labels: str) -> str:
     """How often within ``$window``."""
-    return f"sum {by(*labels)} (increase({_name(counter)}{_only(only)}[$window]))"
+    return f"sum {by(*labels)} (increase({_name(counter)}[$window]))"
 
 
 def percentile(share: float, histogram: Metric, *labels: str) -> str:
@@ -75,7 +76,3 @@ def in_service(value: str) -> str:
 
 def _name(metric: Metric | str) -> str:
     return metric if isinstance(metric, str) else metric.prometheus_name
-
-
-def _only(matcher: str) -> str:
-    return f"{{{matcher}}}" if matcher else ""
