@@ -9,27 +9,17 @@ from otel_mcbot.provision import dashboard, grammar, page, panels, why
 from otel_mcbot.provision.grammar import BYTES, COUNT, PER_SECOND, PERCENT, SECONDS, SHARE, Json
 from otel_mcbot.provision.panels import prometheus
 from otel_mcbot.provision.queries import INSTANCE, JOB, STEP, legend, of_bot, quantile, series, total
+from otel_mcbot.rules.pipeline import ANSWERS, FAILED, HOST_DISK, QUEUE_CAPACITY, QUEUE_SIZE, RECEIVED
+from otel_mcbot.rules.watch import COLLECTOR
 
 UID: Final = "system"
 
 # -- what is not the bot's, and so not in the catalog --------------------------------------------------------------
 
-QUEUE_SIZE: Final = "otelcol_exporter_queue_size"
-QUEUE_CAPACITY: Final = "otelcol_exporter_queue_capacity"
-FAILED: Final = '{__name__=~"otelcol_exporter_(send|enqueue)_failed_.+_total"}'
-"""What the Collector gave up sending, or could not even put in the queue: points, spans, log lines."""
-HEARD: Final = "otelcol_process_uptime_seconds_total"
-"""What the Collector says as long as it lives."""
 FOLDED: Final = '__name__=~"mcbot_.+",__name__!~".+_(bucket|sum)",otel_metric_overflow="true"'
 """Series that stand for all the label sets that were too many."""
-RECEIVED: Final = "mcbot_collector_received_points"
-"""One sample a request of a bot, its value the number of points in it."""
-STORED: Final = "target_info"
-"""One sample a request that Prometheus took."""
-UP: Final = 'up{backend!=""}'
 HOST_CPU: Final = "system_cpu_utilization_ratio"
 HOST_MEMORY: Final = "system_memory_utilization_ratio"
-HOST_DISK: Final = "system_filesystem_utilization_ratio"
 
 REPLY: Final = grammar.states({0: ("no answer", "bad"), 1: ("up", "good")})
 """What a server looks like from outside."""
@@ -309,7 +299,8 @@ def _process() -> list[dashboard.Row]:
 
 def _points(id: int) -> Json:
     bot = f'{JOB}="$job",{INSTANCE}="$instance"'
-    received, stored = (f"sum (count_over_time({name}{{{bot}}}[5m]))" for name in (RECEIVED, STORED))
+    # of each request that Prometheus took there is a sample of what it makes of the resource
+    received, stored = (f"sum (count_over_time({name}{{{bot}}}[5m]))" for name in (RECEIVED, page.TARGET))
     return panels.quiet(
         panels.curve(
             id,
@@ -353,7 +344,7 @@ def _collector() -> list[dashboard.Row]:
                         "Whether the servers that store and show what the bots say answer. Worry about red: what bots "
                         "send waits in the Collector's queue and in the bots, and the alerts that need that server "
                         "are silent.",
-                        [prometheus(UP, legend("backend"))],
+                        [prometheus(ANSWERS, legend("backend"))],
                         states=REPLY,
                     ),
                     "nobody asks the servers whether they are up",
@@ -367,7 +358,7 @@ def _collector() -> list[dashboard.Row]:
                         "bots are told to keep what they have. After a minute of silence: the Collector is down.",
                         [
                             prometheus(f"{size} / {capacity}", legend("exporter")),
-                            prometheus(f"time() - max (max_over_time(timestamp({HEARD})[1h:30s]))", "last heard"),
+                            prometheus(f"time() - max (max_over_time(timestamp({COLLECTOR})[1h:30s]))", "last heard"),
                         ],
                         unit=SHARE,
                         limit="CollectorQueueFilling",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from . import RULES
-from .rule import Rule, written
+from .rule import Rule, Severity, written
 
 _WHY = """# Alerts
 
@@ -83,7 +83,7 @@ def markdown() -> str:
 
 
 def _row(rule: Rule) -> str:
-    marks = ("°" if rule.ours else "") + ("¹" if rule.severity == "warning" and not rule.escalates else "")
+    marks = ("°" if rule.ours else "") + ("¹" if rule.severity is Severity.WARNING and not rule.escalates else "")
     settings = "<br>".join(f"`{name}={written(value)}`" for name, value in rule.settings.items())
     return (
         f"| [{rule.name}](runbooks/{rule.name}.md){f' {marks}' if marks else ''} "

@@ -13,10 +13,14 @@ from .watch import COLLECTOR
 _DROPPED: Final = f'{catalog.telemetry_dropped.prometheus_name}{{reason!~"fee_currency|negative_fee|reused_id"}}'
 """What these reasons count is not lost: a rebate, or a fee in a third currency, is no news."""
 
-_ANSWERS: Final = 'up{backend!=""}'
-_RECEIVED: Final = "mcbot_collector_received_points"
-_QUEUE: Final = "otelcol_exporter_queue_size"
-_FAILED: Final = '{__name__=~"otelcol_exporter_(send|enqueue)_failed_.+_total"}'
+ANSWERS: Final = 'up{backend!=""}'
+RECEIVED: Final = "mcbot_collector_received_points"
+"""One sample a request of a bot, its value the number of points in it."""
+QUEUE_SIZE: Final = "otelcol_exporter_queue_size"
+QUEUE_CAPACITY: Final = "otelcol_exporter_queue_capacity"
+FAILED: Final = '{__name__=~"otelcol_exporter_(send|enqueue)_failed_.+_total"}'
+"""What the Collector gave up sending, or could not even put in the queue: points, spans, log lines."""
+HOST_DISK: Final = "system_filesystem_utilization_ratio"
 _SENT: Final = '{__name__=~"otelcol_exporter_sent_.+_total"}'
 
 PIPELINE: Final = (
@@ -66,9 +70,9 @@ PIPELINE: Final = (
         # longer than the window: what a bot kept while the Collector was gone comes at once and is stored in the past
         hold="10m",
         value=f"""
-            sum {by()} (count_over_time({_RECEIVED}[5m])) - on (job, instance) group_left () (
+            sum {by()} (count_over_time({RECEIVED}[5m])) - on (job, instance) group_left () (
               sum by (job, instance) (count_over_time(target_info[5m]))
-              or 0 * sum by (job, instance) (count_over_time({_RECEIVED}[5m]))
+              or 0 * sum by (job, instance) (count_over_time({RECEIVED}[5m]))
             )
         """,
         op=">",
@@ -83,7 +87,7 @@ PIPELINE: Final = (
         family="pipeline",
         severity=Severity.WARNING,
         hold="1m",
-        value=highest(f"{_QUEUE} / otelcol_exporter_queue_capacity", "exporter"),
+        value=highest(f"{QUEUE_SIZE} / {QUEUE_CAPACITY}", "exporter"),
         op=">",
         threshold=0.8,
         unit=Unit.SHARE,
@@ -100,11 +104,11 @@ PIPELINE: Final = (
         hold="5m",
         value=f"""
             (
-              sum {by("exporter")} ({_FAILED})
-              - (sum {by("exporter")} ({_FAILED} offset $window) or 0 * sum {by("exporter")} ({_FAILED}))
+              sum {by("exporter")} ({FAILED})
+              - (sum {by("exporter")} ({FAILED} offset $window) or 0 * sum {by("exporter")} ({FAILED}))
             ) > 0
             or (
-              min {by("exporter")} (min_over_time({_QUEUE}[$window])) > 0
+              min {by("exporter")} (min_over_time({QUEUE_SIZE}[$window])) > 0
               unless on ({BOT}, exporter) sum {by("exporter")} (increase({_SENT}[$window])) > 0
             )
         """,
@@ -138,8 +142,8 @@ PIPELINE: Final = (
         hold="1m",
         # now, or for the third time within the window: one that is killed again and again is up in between
         value=f"""
-            {highest(_ANSWERS, "backend")} == 0
-            or 0 * ({highest(f"changes({_ANSWERS}[$window])", "backend")} >= 5)
+            {highest(ANSWERS, "backend")} == 0
+            or 0 * ({highest(f"changes({ANSWERS}[$window])", "backend")} >= 5)
         """,
         op="==",
         threshold=0,
@@ -169,7 +173,7 @@ PIPELINE: Final = (
         family="pipeline",
         severity=Severity.WARNING,
         hold="5m",
-        value=highest("system_filesystem_utilization_ratio", "mountpoint"),
+        value=highest(HOST_DISK, "mountpoint"),
         op=">",
         threshold=0.9,
         unit=Unit.SHARE,

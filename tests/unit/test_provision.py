@@ -16,6 +16,7 @@ import pytest
 
 from otel_mcbot import catalog, cli, provision, rules, semconv
 from otel_mcbot.provision import dashboard, files, grammar, page, queries, sources, system, trading, why
+from otel_mcbot.rules import pipeline, watch
 
 ROOT = Path(__file__).resolve().parents[2] / "grafana"
 EVERY = {Path(path).stem: make() for path, make in files.FILES.items() if path.endswith(".json")}
@@ -157,14 +158,14 @@ LABELS = {
     for part in (("_bucket", "_sum", "_count") if row.type == "histogram" else ("",))
 } | {  # what is not the bot's, and so not in the catalog
     page.TARGET: {"service_version", "trading_config_hash"} | IDENTITY,
-    system.RECEIVED: {"job", "instance"},
+    pipeline.RECEIVED: {"job", "instance"},
     "up": {"job", "instance", "backend"},
     system.HOST_CPU: {"instance", "cpu", "state"},
     system.HOST_MEMORY: {"instance", "state"},
-    system.HOST_DISK: {"instance", "device", "mountpoint", "state", "type", "mode"},
-    system.QUEUE_SIZE: {"exporter"},
-    system.QUEUE_CAPACITY: {"exporter"},
-    system.HEARD: {"instance"},
+    pipeline.HOST_DISK: {"instance", "device", "mountpoint", "state", "type", "mode"},
+    pipeline.QUEUE_SIZE: {"exporter"},
+    pipeline.QUEUE_CAPACITY: {"exporter"},
+    watch.COLLECTOR: {"instance"},
 }
 """Series → its labels. Raises ``KeyError`` for what nobody writes."""
 
