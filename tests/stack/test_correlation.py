@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from conftest import Demo
 from stack import Stack, column, get, wait_for
+from trace_rules import ROOTS
 
 from otel_mcbot import semconv
 
@@ -41,18 +42,27 @@ def filled_in(query: str, trace_id: str, span: Span, tags: Sequence[Mapping[str,
 
 
 def trace_of(stack: Stack, trace_id: str) -> list[Span]:
-    """The spans of a trace, with name, id, parent and tags (the resource's among them). Empty: not there yet."""
+    """The spans of a trace: name, id, parent, linked traces, tags (the resource's too). Empty: not there yet."""
     frames = stack.grafana("tempo", {"queryType": "traceId", "query": trace_id})
     if not frames:
         return []
     (frame,) = frames
     rows = zip(
-        *(column(frame, name) for name in ("operationName", "spanID", "parentSpanID", "tags", "serviceTags")),
+        *(
+            column(frame, name)
+            for name in ("operationName", "spanID", "parentSpanID", "references", "tags", "serviceTags")
+        ),
         strict=True,
     )
     return [
-        {"name": name, "id": own, "parent": parent, "tags": {tag["key"]: tag["value"] for tag in [*tags, *service]}}
-        for name, own, parent, tags, service in rows
+        {
+            "name": name,
+            "id": own,
+            "parent": parent,
+            "links": [link["traceID"] for link in links or []],
+            "tags": {tag["key"]: tag["value"] for tag in [*tags, *service]},
+        }
+        for name, own, parent, links, tags, service in rows
     ]
 
 
@@ -61,9 +71,17 @@ def whole_trace(stack: Stack, trace_id: str) -> dict[str, Span]:
 
     def ask() -> dict[str, Span]:
         spans = {span["name"]: span for span in trace_of(stack, trace_id)}
-        return spans if "trade_cycle" in spans else {}
+        return spans if spans.keys() & set(ROOTS) else {}
 
     return wait_for(ask, 30, trace_id)
+
+
+def cycle_of(stack: Stack, spans: dict[str, Span]) -> dict[str, Span]:
+    """The trace in which it was decided: an order that outlives its cycle goes on in a trace that links back."""
+    while "trade_cycle" not in spans:
+        (before,) = spans["trade_cycle.continued"]["links"]
+        spans = whole_trace(stack, before)
+    return spans
 
 
 def logs_of(stack: Stack, query: str) -> list[dict[str, str]]:
@@ -95,9 +113,11 @@ def test_exemplar_to_trace_to_logs(stack: Stack, demo: Demo, sources: Mapping[st
             if dot[0]
         ]
 
-    trace_id, symbol = wait_for(dots, 60, "an exemplar with a trace id")[0]
+    def uninterrupted() -> list[tuple[str, str, dict[str, Span]]]:
+        found = ((trace_id, symbol, whole_trace(stack, trace_id)) for trace_id, symbol in dots())
+        return [each for each in found if "trade_cycle" in each[2]]  # the others outlived their cycle
 
-    spans = whole_trace(stack, trace_id)
+    trace_id, symbol, spans = wait_for(uninterrupted, 60, "an exemplar and its trace")[0]
     assert set(CHAIN) <= set(spans)
     for name, parent in CHAIN.items():
         assert spans[name]["parent"] == (spans[parent]["id"] if parent else "")
@@ -124,18 +144,15 @@ def test_twenty_orders_from_log_to_trace_to_series(stack: Stack, demo: Demo, sou
     to_metrics = sources["tempo"]["jsonData"]["tracesToMetrics"]
     correlations = get(f"{stack.url['grafana']}/api/datasources/uid/loki/correlations")
     query = f'{demo.selector} | event_name="trading.order.filled"'
-    before = {line["trace_id"] for line in logs_of(stack, query)}  # of stores that other tests stopped since
-
-    def new() -> list[dict[str, str]]:
-        found = [line for line in logs_of(stack, query) if line["trace_id"] not in before]
-        return found if len(found) >= 20 else []
-
-    filled = wait_for(new, 90, "20 orders")
+    filled = logs_of(stack, query)
+    assert len(filled) >= 30
     for line in random.Random(7).sample(filled, 20):
         trace_id = line[to_trace["matcherRegex"]]
         spans = whole_trace(stack, trace_id)
         span = spans["oms.await_fill"]
         assert span["tags"]["trading.order.client_id"] == line["trading_order_client_id"]
+        root = cycle_of(stack, spans)["trade_cycle"]
+        assert root["tags"][semconv.SYMBOL] == line["trading_instrument_symbol"]
         labels = {
             f'instance="{demo.instance}"',
             f'strategy="{line["trading_strategy_name"]}"',
@@ -172,7 +189,7 @@ def by_label(correlation: Mapping[str, Any], line: Mapping[str, str]) -> str:
 def test_identity_is_the_same_on_all_three_signals(stack: Stack, demo: Demo) -> None:
     (up,) = stack.prometheus(f'mcbot_expected_up{{instance="{demo.instance}"}}')
     line = stack.loki(f'{demo.selector} | event_name="trading.order.filled"', limit=1)[0]
-    span = whole_trace(stack, line["trace_id"])["trade_cycle"]["tags"]
+    span = whole_trace(stack, line["trace_id"])["oms.await_fill"]["tags"]
     series = up["metric"]
     assert series["job"] == f"{line['service_namespace']}/{line['service_name']}" == "mcbot/otel-mcbot-demo"
     assert series["instance"] == line["service_instance_id"] == demo.instance
