@@ -92,6 +92,11 @@ def inline(text: str, pings: Pings = nobody, *, links: bool = True) -> str:
     return "".join(_inline(text[:LONGEST], pings, links, 0, ""))
 
 
+def link(url: str, inner: str) -> str:
+    """A link that tells the other side nothing; ``inner`` is HTML."""
+    return f'<a href="{escape(url)}" rel="noopener noreferrer nofollow" target="_blank">{inner}</a>'
+
+
 def mentions(text: str) -> list[tuple[str, str]]:
     """What is mentioned in a content, in order, each once: ``("users", "42")``, ``("everyone", "here")``."""
     found: dict[tuple[str, str], None] = {}
@@ -184,11 +189,11 @@ def _span(text: str, at: int, pings: Pings, links: bool, depth: int, before: str
                 return len(found[0]), _mention(found[0], "everyone", found[1], pings)
         case "h":
             if links and not before.isalnum() and (found := _BARE.match(text, at)):
-                return len(found[0]), _link(found[0], escape(found[0]))
+                return len(found[0]), link(found[0], escape(found[0]))
         case "[":
             if links and (found := _MASKED.match(text, at)):
                 inner = "".join(_inline(found[1], pings, False, depth + 1, "["))
-                return len(found[0]), _link(found[2], inner)
+                return len(found[0]), link(found[2], inner)
         case _:
             return _marked(text, at, pings, links, depth, before)
     return 0, ""
@@ -206,7 +211,7 @@ def _angle(text: str, at: int, pings: Pings, links: bool) -> tuple[int, str]:
     if found := _EMOJI.match(text, at) or _COMMAND.match(text, at):
         return len(found[0]), escape(found[1])
     if links and (found := _AUTOLINK.match(text, at)):
-        return len(found[0]), _link(found[1], escape(found[1]))
+        return len(found[0]), link(found[1], escape(found[1]))
     return 0, ""
 
 
@@ -248,10 +253,6 @@ def _mention(shown: str, kind: str, who: str, pings: Pings) -> str:
     if pings(kind, who):
         return f'<span class="mention ping" title="notifies">{escape(shown)}</span>'
     return f'<span class="mention" title="notifies nobody">{escape(shown)}</span>'
-
-
-def _link(url: str, inner: str) -> str:
-    return f'<a href="{escape(url)}" rel="noopener noreferrer nofollow" target="_blank">{inner}</a>'
 
 
 def _time(unix: int, style: str) -> str:

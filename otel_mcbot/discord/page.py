@@ -211,9 +211,7 @@ def _word(value: Any, most: int = 2048) -> str:
 
 
 def _linked(inner: str, url: Any) -> str:
-    if not isinstance(url, str) or not _HTTP.fullmatch(url):
-        return inner
-    return f'<a href="{escape(url)}" rel="noopener noreferrer nofollow" target="_blank">{inner}</a>'
+    return markdown.link(url, inner) if isinstance(url, str) and _HTTP.fullmatch(url) else inner
 
 
 def _moment(value: Any) -> float | None:
