@@ -183,18 +183,18 @@ class OrderManager:
             request.time_in_force == "gtc"
             and request.expires is not None
             and self._now[request.symbol] >= request.expires
-            and order.venue_id is not None
-            and not order.canceling
         ):
-            order.canceling = True
-            self._run(self._cancel(order, order.venue_id))
+            self._withdraw(order)
 
     def withdraw(self) -> None:
         """Cancel all that rests."""
         for order in self.open.values():
-            if order.venue_id is not None and not order.canceling:
-                order.canceling = True
-                self._run(self._cancel(order, order.venue_id))
+            self._withdraw(order)
+
+    def _withdraw(self, order: OpenOrder) -> None:
+        if order.venue_id is not None and not order.canceling:
+            order.canceling = True
+            self._run(self._cancel(order, order.venue_id))
 
     async def _cancel(self, order: OpenOrder, venue_id: str) -> None:
         request = order.request

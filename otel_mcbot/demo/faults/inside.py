@@ -100,32 +100,29 @@ async def losses(bot: Bot) -> AsyncIterator[None]:
         yield
 
 
+async def _fetch(bot: Bot) -> None:
+    """Every source is asked, now."""
+    for source in SOURCES:
+        bot.onchain.fetch(source)
+
+
 @asynccontextmanager
 async def sources(bot: Bot) -> AsyncIterator[None]:
-    async def fetch() -> None:
-        for source in SOURCES:
-            bot.onchain.fetch(source)
-
     bot.onchain.outage = True
     bot.onchain.forget()
     try:
-        async with beside(every(5.0, fetch)):
+        async with beside(every(5.0, lambda: _fetch(bot))):
             yield
     finally:
         bot.onchain.outage = False
-        await fetch()
+        await _fetch(bot)
 
 
 @asynccontextmanager
 async def slow_sources(bot: Bot) -> AsyncIterator[None]:
     bot.onchain.extra = 75.0
-
-    async def fetch() -> None:
-        for source in SOURCES:
-            bot.onchain.fetch(source)
-
     try:
-        async with beside(every(30.0, fetch)):
+        async with beside(every(30.0, lambda: _fetch(bot))):
             yield
     finally:
         bot.onchain.extra = 0.0

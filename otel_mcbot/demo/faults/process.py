@@ -187,10 +187,8 @@ async def cpu(bot: Bot) -> AsyncIterator[None]:
     logger.warning("an optimiser runs in the bot's process")
 
     def burn() -> None:
-        while not over.is_set():
-            hashlib.pbkdf2_hmac(
-                "sha256", b"parameters", b"salt", 100_000
-            )  # lets go of the interpreter: the loop runs on
+        while not over.is_set():  # it lets go of the interpreter: the loop runs on
+            hashlib.pbkdf2_hmac("sha256", b"parameters", b"salt", 100_000)
 
     workers = [threading.Thread(target=burn, name="optimiser", daemon=True) for _ in range(min(2, os.cpu_count() or 1))]
     for worker in workers:

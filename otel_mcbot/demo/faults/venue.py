@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ CALLS = 20
 
 
 @contextlib.contextmanager
-def _wrong(bot: Bot, **what: Any) -> Any:
+def _wrong(bot: Bot, **what: Any) -> Iterator[None]:
     bot.exchange.faults = Faults(**what)
     try:
         yield
