@@ -223,6 +223,5 @@ def build() -> Json:
         [_verdicts(), _drift(), _decay(), _drawdown(), _execution(), _count()],
         variables=page.variables(STRATEGY, SYMBOL, strategies=catalog.gbm_severity),
         annotations=page.marks(),
-        links=[dashboard.others()],
         since="now-7d",
     )

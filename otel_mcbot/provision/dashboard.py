@@ -32,7 +32,6 @@ def dashboard(
     *,
     variables: Sequence[Json],
     annotations: Sequence[Json] = (),
-    links: Sequence[Json] = (),
     since: str = "now-6h",
 ) -> Json:
     """A dashboard as Grafana stores it. Its day is UTC's, as in the reports."""
@@ -43,7 +42,7 @@ def dashboard(
         "fiscalYearStartMonth": 0,
         "graphTooltip": 1,
         "id": None,
-        "links": list(links),
+        "links": [_others()],
         "panels": _placed(rows),
         "refresh": "30s",
         "schemaVersion": SCHEMA,
@@ -122,7 +121,7 @@ def text(name: str, label: str, description: str) -> Json:
     }
 
 
-def mark(name: str, colour: str, expr: str, text: str = "") -> Json:
+def mark(name: str, colour: str, expr: str, text: str) -> Json:
     """An annotation for each log line of ``expr``; ``text`` says more, ``{{label}}`` in it is a label's value."""
     return _mark(name, LOKI, colour, expr) | {
         "target": {"expr": expr, "maxLines": 100, "queryType": "range", "refId": "A"},
@@ -165,7 +164,7 @@ def alerts(name: str, colour: str) -> Json:
     }
 
 
-def others() -> Json:
+def _others() -> Json:
     """A menu of the project's other dashboards; time and variables go along."""
     return {
         "asDropdown": True,

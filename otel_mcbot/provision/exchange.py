@@ -225,5 +225,4 @@ def build() -> Json:
         [*_calls(), *_connection(), _messages()],
         variables=page.variables(SYMBOL),
         annotations=page.marks(),
-        links=[dashboard.others()],
     )

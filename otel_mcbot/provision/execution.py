@@ -389,5 +389,4 @@ def build() -> Json:
         [_latency(), _slippage(), _ends(), _rejections(), *_live(), _ages(), *_books()],
         variables=page.variables(SYMBOL),
         annotations=page.marks(),
-        links=[dashboard.others()],
     )

@@ -176,6 +176,5 @@ def build() -> Json:
         [_age(), _fetches(), _data(), _cache()],
         variables=page.variables(SYMBOL),
         annotations=page.marks(),
-        links=[dashboard.others()],
         since="now-2d",
     )

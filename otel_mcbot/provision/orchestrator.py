@@ -280,5 +280,4 @@ def build() -> Json:
         [_money(), _state(), _exposure(), _capital(), _spread(), _netting()],
         variables=page.variables(POD, SYMBOL),
         annotations=page.marks(),
-        links=[dashboard.others()],
     )

@@ -132,6 +132,5 @@ def build() -> Json:
         ],
         variables=page.variables(SYMBOL),
         annotations=page.marks(),
-        links=[dashboard.others()],
         since="now-1h",
     )

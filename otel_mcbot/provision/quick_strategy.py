@@ -25,5 +25,4 @@ def build() -> Json:
         ],
         variables=page.variables(STRATEGY, POD),
         annotations=page.marks(),
-        links=[dashboard.others()],
     )

@@ -119,6 +119,5 @@ def build() -> Json:
         ],
         variables=page.variables(SYMBOL),
         annotations=page.marks(),
-        links=[dashboard.others()],
         since="now-1h",
     )

@@ -234,5 +234,4 @@ def build() -> Json:
         [_market(), _life(), _alarms(), _errors(), _mood()],
         variables=page.variables(SYMBOL),
         annotations=page.marks(),
-        links=[dashboard.others()],
     )

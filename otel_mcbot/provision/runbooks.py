@@ -24,7 +24,6 @@ def build() -> Json:
         "What to do about each alert: what it means, where to look, what to do.",
         [(_height(rule), [_panel(at, rule)]) for at, rule in enumerate(grammar.in_force.get(), 1)],
         variables=[],
-        links=[dashboard.others()],
     )
 
 

@@ -284,5 +284,4 @@ def build() -> Json:
         [_money(), _speech(), _fills(), _costs(), _quality(), _record()],
         variables=page.variables(SYMBOL, STRATEGY),
         annotations=page.marks(),
-        links=[dashboard.others()],
     )

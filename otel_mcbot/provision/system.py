@@ -447,5 +447,4 @@ def build() -> Json:
         [_loop(), *_bus(), *_process(), *_collector()],
         variables=page.variables(),
         annotations=page.marks(),
-        links=[dashboard.others()],
     )

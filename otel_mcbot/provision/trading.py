@@ -382,5 +382,4 @@ def build() -> Json:
         [_now(), _money(), _risk(), _pnl(), _by_position(), _positions(), _orders(), _costs()],
         variables=page.variables(SYMBOL, STRATEGY),
         annotations=page.marks(),
-        links=[dashboard.others()],
     )

@@ -141,6 +141,5 @@ def build() -> Json:
             ),
         ],
         variables=_variables(),
-        links=[dashboard.others()],
         since="now-1h",
     )
