@@ -22,6 +22,8 @@ import numpy as np
 from otel_mcbot.detect import decay, drawdown, drift, lifecycle, ransac, shift
 from otel_mcbot.detect.bank import BankSettings, PodDetectors
 from otel_mcbot.detect.execution import ExecutionAnomalyDetector
+from otel_mcbot.testing import capture
+from otel_mcbot.worker import Worker
 
 
 def best(action: Callable[[], object], rounds: int = 5) -> float:
@@ -124,6 +126,20 @@ def execution_cost(fills: int = 20_000) -> tuple[float, float]:
     return early, some(1000)
 
 
+def hand_over_cost(days: int = 200) -> tuple[float, float]:
+    """Seconds of the bot's own thread for one day of a pod: handed to the keeper's thread, judged on the spot."""
+    spent = []
+    with capture() as seen:
+        seen.hub.detectors.auto_init("pod", year(9)).result(0)
+        for submit in (Worker("keeper", int, 60.0).submit, None):
+            seen.hub.detectors.start(None, submit)
+            started = time.thread_time()
+            futures = [seen.hub.detectors.update("pod", r) for r in year(10, days)]
+            spent.append((time.thread_time() - started) / days)
+            futures[-1].result(60)
+    return spent[0], spent[1]
+
+
 def each_detector(days: int = 365) -> dict[str, float]:
     """Mean seconds of one update in the second half of ``days`` x 2."""
     reference, live = year(7), year(8, 2 * days)
@@ -166,6 +182,8 @@ def main() -> int:
         print(f"{name:24s} {1e6 * seconds:8.1f} us a day")
     early, late = execution_cost()
     print(f"{'execution':24s} {1e6 * early:8.1f} us an order and fill; after 20,000 in the hour {1e6 * late:.1f} us")
+    handed, judged = hand_over_cost()
+    print(f"{'a day handed over':24s} {1e6 * handed:8.1f} us in the bot's thread; judged there {1e6 * judged:.1f} us")
     print(
         f"memory: {before:.0f} MB with numpy, {memory_mb():.0f} MB after all of these; scipy, scikit-learn loaded: "
         f"{'scipy' in sys.modules}, {'sklearn' in sys.modules}"

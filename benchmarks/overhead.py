@@ -6,6 +6,7 @@ python benchmarks/overhead.py [--seconds 0.3]
 from __future__ import annotations
 
 import argparse
+import asyncio
 import statistics
 import sys
 import time
@@ -19,6 +20,8 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from otel_mcbot import catalog, facts
+from otel_mcbot.redaction import Redactor
+from otel_mcbot.runtime import ProcessMonitor, ProcessMonitorConfig
 from otel_mcbot.testing import capture
 from otel_mcbot.trace import trade_cycle
 
@@ -52,6 +55,11 @@ def per_call(call: Callable[[], object], seconds: float) -> float:
             call()
         slices.append((time.perf_counter() - began) / number * 1e6)
     return statistics.median(slices)
+
+
+async def on_a_loop(calls: list[Callable[[], object]], seconds: float) -> list[float]:
+    """Median µs of each call, on a running loop."""
+    return [per_call(call, seconds) for call in calls]
 
 
 def main() -> int:
@@ -106,6 +114,9 @@ def main() -> int:
             raw_histogram.record(1.0, {"symbol": "BTC/USDT", "side": "BUY"})
             raw_histogram.record(1.0, {"strategy": "s", "symbol": "BTC/USDT", "side": "BUY"})
 
+    redactor = Redactor(f"secret-value-{number}" for number in range(8))
+    line = "BTC/USDT buy 0.01 filled at 64010.5 (ctrend), order ctrend-btcusdt-12, fee 0.64, latency 0.12 s".ljust(100)
+
     with capture(strict=False, logs=()) as seen:
         seen.hub.lifecycle.tracer = tracer
         bar = facts.BarReceived(symbol="BTC/USDT", timeframe="1m", close=100.0)
@@ -136,12 +147,20 @@ def main() -> int:
                 lambda: raw_counter.add(1, {"timeframe": "1m"}),
             ),
             ("a whole order, ledger and events too", cycle, "raw SDK, spans and metrics", raw_cycle),
+            ("a line without secrets, searched", lambda: redactor.text(line), "line.lower()", line.lower),
         ]
         print(f"{'':38} {'µs':>8}   {'next to':27} {'µs':>8} {'ratio':>7}")
         for name, ours, other, call in rows:
             mine, his = per_call(ours, seconds), per_call(call, seconds)
             print(f"{name:38} {mine:8.1f}   {other:27} {his:8.1f} {mine / his:6.2f}×")
             seen.clear()
+        monitor = ProcessMonitor(ProcessMonitorConfig(), seen.hub.recorders.process)
+        monitor.start()
+        beat, loop = asyncio.run(on_a_loop([monitor.ensure_beat, asyncio.get_running_loop], seconds))
+        monitor.stop()
+        print(
+            f"{'the beat of a loop ensured':38} {beat:8.2f}   {'get_running_loop()':27} {loop:8.2f} {beat / loop:6.2f}×"
+        )
 
     logger.remove()
     logger.add(lambda _: None, format="{message}")

@@ -164,6 +164,7 @@ def test_memory_is_bounded(clock: Clock) -> None:
 
 
 def test_a_fill_costs_the_same_in_a_busy_hour(clock: Clock) -> None:
+    """A look through the hour's orders would take about 20 times as long at its end as at its beginning."""
     detector = ExecutionAnomalyDetector(clock=clock)
 
     def seconds(count: int) -> float:
@@ -176,8 +177,8 @@ def test_a_fill_costs_the_same_in_a_busy_hour(clock: Clock) -> None:
         return (time.thread_time() - started) / count
 
     early = min(seconds(500) for _ in range(3))
-    seconds(15_000)
-    assert min(seconds(500) for _ in range(3)) < 4.0 * early
+    seconds(17_000)
+    assert min(seconds(500) for _ in range(3)) < 8.0 * early
 
 
 def test_a8_restored_detector_goes_on_with_an_empty_hour(clock: Clock) -> None:

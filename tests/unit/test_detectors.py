@@ -278,14 +278,11 @@ def test_a_day_is_judged_in_the_keepers_thread_and_is_on_disk_then(
     monkeypatch.setattr(
         live.detectors.bank, "update", lambda *args: (threads.append(threading.current_thread().name), update(*args))[1]
     )
-    assert live.detectors.auto_init("pod-1", normal(365, 1)).result(10).ready
+    assert live.detectors.auto_init("pod-1", normal(365, 1)).result(30).ready
     returns = normal(80, 2)
-    started = time.thread_time()
     futures = [live.detectors.update("pod-1", r, START + timedelta(i)) for i, r in enumerate(returns)]
-    spent = (time.thread_time() - started) / len(returns)
-    assert futures[-1].result(10).accepted
-    assert set(threads) == {"mcbot-keeper"}
-    assert spent < 0.001
+    assert futures[-1].result(30).accepted
+    assert threads == ["mcbot-keeper"] * len(returns)
     (file,) = tmp_path.glob("judge/*/detectors.json")
     assert json.loads(file.read_text())["body"]["pods"]["pod-1"]["last_day"] == "2026-03-21"
 

@@ -1069,7 +1069,7 @@ def test_rows_that_cannot_be_read_are_left_out() -> None:
 
 
 def test_a_part_costs_the_same_among_20_000_resting_orders() -> None:
-    """Neither a fact nor the passing of time looks through the open orders. A ratio, so that any machine will do."""
+    """Neither a fact nor the passing of time looks through the open orders: that would take about 100 times as long."""
 
     def seconds(resting: int) -> float:
         ledger = Ledger()
@@ -1080,11 +1080,11 @@ def test_a_part_costs_the_same_among_20_000_resting_orders() -> None:
         parts = [fill(str(n), 1.0, client_id=f"o{n % 100}", at=0.0) for n in range(2_000)]
         best = math.inf
         for _ in range(3):
-            start = time.perf_counter()
+            start = time.thread_time()
             for part in parts:
                 ledger.apply(part)
                 ledger.due(1.0)
-            best = min(best, time.perf_counter() - start)
+            best = min(best, time.thread_time() - start)
         return best
 
-    assert seconds(19_999) < 3.0 * seconds(200)
+    assert seconds(19_999) < 20.0 * seconds(200)

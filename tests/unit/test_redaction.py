@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import timeit
 
 import pytest
 from hypothesis import given
@@ -161,15 +160,6 @@ def test_never_raises_and_never_shrinks_to_nothing(text: str) -> None:
     assert bool(Redactor(["hunter2hunter2"]).text(text)) == bool(text)
 
 
-def test_an_innocent_line_costs_little() -> None:
-    redactor = Redactor(f"secret-value-{number}" for number in range(8))
-    line = "BTC/USDT buy 0.01 filled at 64010.5 (ctrend), order ctrend-btcusdt-12, fee 0.64, latency 0.12 s".ljust(100)
-    lower = min(timeit.repeat(lambda: line.lower(), number=2000, repeat=9))
-    redact = min(timeit.repeat(lambda: redactor.text(line), number=2000, repeat=9))
-    # a ratio, because machines differ: 1.5 µs against 0.1 µs where this was written
-    assert redact < 40 * lower
-
-
 @pytest.mark.parametrize(
     "bomb",
     [
@@ -179,7 +169,8 @@ def test_an_innocent_line_costs_little() -> None:
     ],
 )  # fmt: skip
 def test_no_text_makes_it_slow(bomb: str) -> None:
-    text = (bomb * (32_000 // len(bomb) + 1))[:32_000]
-    began = time.process_time()
+    """At most 40 ms of the processor; a pattern without its bounds takes 2 s and more for a text as long as this."""
+    text = (bomb * (100_000 // len(bomb) + 1))[:100_000]
+    began = time.thread_time()
     Redactor().text(text)
-    assert time.process_time() - began < 0.5
+    assert time.thread_time() - began < 0.5
