@@ -63,7 +63,7 @@ def play(scene: Callable[[Desk], Awaitable[None]]) -> None:
         desk.exchange.on_bar(bar(0))
         listening = asyncio.create_task(desk.listen())
         try:
-            await asyncio.wait_for(scene(desk), 10)
+            await asyncio.wait_for(scene(desk), 60)
         finally:
             listening.cancel()
 

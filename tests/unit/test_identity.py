@@ -67,7 +67,7 @@ def test_a_second_live_process_gets_the_next_id_and_a_kill_frees_it(
         assert "another live process is 'alpha'" in caplog.text
         assert second.directory != third.directory
         process.kill()
-        process.wait(10)
+        process.wait(30)
     assert holder(tmp_path / "mcbot", "alpha") is None
     assert taken(tmp_path, instance_id="alpha").instance_id == "alpha"
     assert lease is not None
@@ -86,7 +86,7 @@ def test_two_first_runs_at_once_agree(tmp_path: Path) -> None:
     ]
     ids = {run.stdout.readline().strip() for run in runs if run.stdout}
     for run in runs:
-        run.communicate("", timeout=10)
+        run.communicate("", timeout=30)
     base = min(ids, key=len)
     assert ids == {base, f"{base}-2", f"{base}-3", f"{base}-4"}
 

@@ -520,7 +520,7 @@ def test_a_gauge_set_by_the_garbage_collector_does_not_deadlock() -> None:
     try:
         thread = threading.Thread(target=work, daemon=True)
         thread.start()
-        thread.join(30)
+        thread.join(60)
         assert not thread.is_alive()
     finally:
         gc.set_threshold(*thresholds)

@@ -146,7 +146,7 @@ except ValueError as error:
         env={"MCBOT_MODE": "lvie"},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     assert done.returncode == 2

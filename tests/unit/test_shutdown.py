@@ -22,7 +22,7 @@ from otel_mcbot.worker import Worker
 def keeper() -> Iterator[Worker]:
     worker = Worker("keeper", lambda: None, 60.0)
     yield worker
-    worker.stop(5.0)
+    worker.stop(30.0)
 
 
 class Handler(logging.Handler):
@@ -144,13 +144,13 @@ def test_the_worker_does_its_job_again_and_again_and_what_it_is_handed() -> None
     ran = threading.Semaphore(0)
     worker = Worker("again", ran.release, 0.001)
     for _ in range(3):
-        assert ran.acquire(timeout=5)
-    assert worker.submit(lambda: worker.is_me).result(5) is True
+        assert ran.acquire(timeout=30)
+    assert worker.submit(lambda: worker.is_me).result(30) is True
     assert not worker.is_me
     with pytest.raises(ZeroDivisionError):
-        worker.submit(lambda: 1 / 0).result(5)
-    assert worker.submit(lambda: 7).result(5) == 7
-    worker.stop(5.0)
+        worker.submit(lambda: 1 / 0).result(30)
+    assert worker.submit(lambda: 7).result(30) == 7
+    worker.stop(30.0)
     assert "again" not in {thread.name for thread in threading.enumerate()}
 
 
@@ -164,8 +164,8 @@ def test_a_job_that_fails_is_counted_and_done_again(monkeypatch: pytest.MonkeyPa
 
     worker = Worker("failing job", fail, 0.001)
     for _ in range(3):
-        assert ran.acquire(timeout=5)
-    worker.stop(5.0)
+        assert ran.acquire(timeout=30)
+    worker.stop(30.0)
     assert Guard.failures["failing job"] >= 2
     Guard.forget()
 
@@ -173,12 +173,12 @@ def test_a_job_that_fails_is_counted_and_done_again(monkeypatch: pytest.MonkeyPa
 def test_the_job_is_not_starved_by_what_is_handed_in() -> None:
     ran = threading.Event()
     worker = Worker("busy", ran.set, 0.01)
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
 
     def more() -> None:
         if not ran.is_set() and time.monotonic() < end:
             worker.submit(more)
 
     more()
-    assert ran.wait(5)
-    worker.stop(5.0)
+    assert ran.wait(30)
+    worker.stop(30.0)

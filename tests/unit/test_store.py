@@ -61,7 +61,7 @@ def test_a_killed_process_loses_nothing_that_it_saved(path: Path) -> None:
         "import os, sys, pathlib; from otel_mcbot.store import Store; s = Store(pathlib.Path(sys.argv[1]));"
         "s.save([{'client_id': str(n)} for n in range(100)]); os.kill(os.getpid(), 9)"
     )
-    assert subprocess.run([sys.executable, "-c", script, str(path)], timeout=30, check=False).returncode == -9
+    assert subprocess.run([sys.executable, "-c", script, str(path)], timeout=60, check=False).returncode == -9
     assert len(Store(path).load()) == 100
 
 

@@ -43,7 +43,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
 
     yield configured
     for telemetry in made:
-        telemetry.close(timeout=5.0)
+        telemetry.close(timeout=30.0)
 
 
 def fill(client_id: str) -> None:
@@ -71,7 +71,7 @@ def test_with_no_collector_everything_is_on_disk(make: Callable[..., Telemetry],
     telemetry = make(service_name="bot", instance_id="alpha", version="1.2", config={"size": 1}, strategies=["trend"])
     assert hub.current() is telemetry.hub
     fill("trend-btc-1")
-    assert telemetry.flush()
+    assert telemetry.flush(30.0)
     stats = telemetry.stats()
     assert stats.emitted == stats.exported == {"spans": 3, "log_records": 4}
     assert stats.dropped == {"spans": 0, "log_records": 0, "measurements": 0, "facts": 0}
@@ -160,8 +160,8 @@ async def test_aclose_does_not_block_the_loop(make: Callable[..., Telemetry], tm
         while not closing.done():
             await asyncio.sleep(0.01)
             worst, last = max(worst, time.monotonic() - last), time.monotonic()
-        assert 0.5 < time.monotonic() - began < 2.0
-        assert worst < 0.25
+        assert 0.5 < time.monotonic() - began < 5.0  # a try of its own would go on for 10 s
+        assert worst < 0.8  # a loop that waited for the answer itself would stand still for all of the second
         stats = telemetry.stats()
         assert stats.dropped["spans"] == stats.emitted["spans"] > 0
         hole.stdin.close()
@@ -171,7 +171,7 @@ def test_backtest_exports_nothing_and_touches_no_state(make: Callable[..., Telem
     telemetry = make(mode="backtest")
     fill("trend-btc-1")
     fill("trend-btc-2")
-    assert telemetry.flush()
+    assert telemetry.flush(30.0)
     assert telemetry.hub.ledger.totals.by_status["filled"] == 2
     assert telemetry.stats().emitted == {"spans": 0, "log_records": 0}
     telemetry.close()
@@ -195,7 +195,7 @@ def test_disabled_it_is_all_there_and_does_nothing(make: Callable[..., Telemetry
     telemetry.exchange.on_api_call("fetch_balance", "success", 0.1)
     telemetry.watch_loop()
     assert telemetry.tell(mcbot.facts.Heartbeat()) is None
-    assert telemetry.flush()
+    assert telemetry.flush(30.0)
     assert telemetry.stats().emitted == {"spans": 0, "log_records": 0}
     assert telemetry.hub.ledger.totals.requested == 0
     assert threading.active_count() == before
@@ -208,14 +208,14 @@ def test_callbacks_reach_the_metrics_of_the_pull_endpoint(make: Callable[..., Te
     telemetry.exchange.on_api_call("create_order", "success", 0.2)
     fill("trend-btc-1")
     url = f"http://127.0.0.1:{telemetry.prometheus_port}/metrics"
-    with urllib.request.urlopen(url, timeout=5) as response:
+    with urllib.request.urlopen(url, timeout=30) as response:
         page = response.read().decode()
     assert 'mcbot_exchange_api_calls_total{endpoint="create_order",status="success"} 1.0' in page
     assert 'mcbot_fills_total{side="BUY",symbol="BTC/USDT"} 1.0' in page
     assert "otel_scope_name" not in page
     telemetry.close()
     with pytest.raises(OSError, match="refused"):
-        urllib.request.urlopen(url, timeout=5)
+        urllib.request.urlopen(url, timeout=30)
 
 
 def test_a_port_that_is_taken_does_not_stop_the_bot(
@@ -241,7 +241,7 @@ def test_losses_are_a_metric(make: Callable[..., Telemetry]) -> None:
     assert stats.dropped["spans"] > 0
     pages = []
     for _ in range(3):  # a label set that is new is 0 once to each of the two readers
-        with urllib.request.urlopen(f"http://127.0.0.1:{telemetry.prometheus_port}/metrics", timeout=5) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{telemetry.prometheus_port}/metrics", timeout=30) as response:
             pages.append(response.read().decode())
     assert (
         f'mcbot_telemetry_dropped_total{{reason="queue_full",signal="spans"}} {stats.dropped["spans"]}.0' in pages[-1]
@@ -502,7 +502,7 @@ def test_nothing_of_the_tests_is_left_behind() -> None:
     def left() -> set[str]:
         return {thread.name for thread in threading.enumerate() if thread.name.startswith("mcbot-")}
 
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     while left() and time.monotonic() < end:
         time.sleep(0.01)
     assert left() == set()
