@@ -53,7 +53,7 @@ class Bot:
         assert self.process.stderr is not None
         self._errors.extend(self.process.stderr)
 
-    def wait_lines(self, count: int, timeout: float = 20.0) -> list[str]:
+    def wait_lines(self, count: int, timeout: float = 60.0) -> list[str]:
         """Read until ``count`` lines are there."""
         end = time.monotonic() + timeout
         while len(self.lines) < count:
@@ -62,19 +62,19 @@ class Bot:
             self.lines.append(line)
         return self.lines
 
-    def stop(self, number: int = signal.SIGTERM, timeout: float = 10.0) -> float:
+    def stop(self, number: int = signal.SIGTERM, timeout: float = 60.0) -> float:
         """Send the signal; returns the seconds until the process was gone."""
         began = time.monotonic()
         self.process.send_signal(number)
         self.wait(timeout)
         return time.monotonic() - began
 
-    def wait(self, timeout: float = 20.0) -> int:
+    def wait(self, timeout: float = 60.0) -> int:
         """Wait for its end and read what it still said. Returns the exit status."""
         status = self.process.wait(timeout)
         for reader in self._readers:
-            reader.join(5)
-        while (line := self._queue.get(timeout=5)) is not None:
+            reader.join(30)
+        while (line := self._queue.get(timeout=30)) is not None:
             self.lines.append(line)
         return status
 
@@ -93,7 +93,7 @@ class Bot:
             self.process.kill()
             self.process.wait()
         for reader in self._readers:
-            reader.join(5)
+            reader.join(30)
         for pipe in (self.process.stdout, self.process.stderr):
             if pipe is not None:
                 pipe.close()

@@ -80,7 +80,7 @@ class Receiver:
 
     def answer(self, *, status: int = 200, retry_after: float | None = None, rejected: int = 0) -> None:
         """How it answers from now on (until it is restarted)."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         body = json.dumps({"status": status, "retry_after": retry_after, "rejected": rejected})
         connection.request("POST", "/answer", body)
         assert connection.getresponse().status == 200
@@ -114,7 +114,7 @@ class Receiver:
         """Every metric data point, repetitions included, as :func:`points` makes it."""
         return [item for request in self.requests() if request["signal"] == "metrics" for item in request["items"]]
 
-    def wait_for(self, condition: Callable[[], bool], timeout: float = 10.0) -> None:
+    def wait_for(self, condition: Callable[[], bool], timeout: float = 30.0) -> None:
         """Poll until ``condition()``; fails after ``timeout`` seconds."""
         wait_for(condition, timeout)
 
@@ -173,7 +173,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(condition: Callable[[], bool], timeout: float = 10.0) -> None:
+def wait_for(condition: Callable[[], bool], timeout: float = 30.0) -> None:
     """Poll until ``condition()``; fails after ``timeout`` seconds."""
     end = time.monotonic() + timeout
     while not condition():

@@ -52,7 +52,7 @@ class Bot:
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
-        self.process.communicate(timeout=10)
+        self.process.communicate(timeout=30)
 
     def _write(self, line: str) -> None:
         assert self.process.stdin is not None

@@ -120,13 +120,13 @@ def test_a_collector_that_dies_and_comes_back_has_lost_nothing(collector: Collec
     assert bot.flush()
     collector.stop()
     bot.trade(0.7)
-    assert "UNAVAILABLE" in outbox.state().lanes["traces"].last_error
+    wait_for(lambda: "UNAVAILABLE" in outbox.state().lanes["traces"].last_error)
     collector.start()
     bot.trade(0.3)
     assert bot.close()
     counts = outbox.counts()
     assert counts["traces"].dropped == counts["logs"].dropped == {}
-    assert len(collector.spans) == counts["traces"].emitted == counts["traces"].delivered > 200
+    assert len(collector.spans) == counts["traces"].emitted == counts["traces"].delivered == 260
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_what_is_refused_for_good_is_dropped(
 ) -> None:
     collector.answer = abort(code)
     outbox.span_exporter().export([span(), span()])
-    assert outbox.flush(time.monotonic() + 5)
+    assert outbox.flush(time.monotonic() + 30)
     assert outbox.counts()["traces"] == Counts(2, 2, 0, {reason: 2}, 0)
 
 
@@ -151,7 +151,7 @@ def test_what_is_exhausted_for_now_is_sent_again(collector: Collector, outbox: O
     wait_for(lambda: outbox.state().lanes["traces"].last_failure is not None)
     assert outbox.counts()["traces"].held == 1
     collector.answer = lambda context: None
-    assert outbox.flush(time.monotonic() + 5)
+    assert outbox.flush(time.monotonic() + 30)
     assert outbox.counts()["traces"] == Counts(1, 1, 1, {}, 0)
 
 
@@ -160,7 +160,7 @@ def test_partial_success_is_counted(collector: Collector, outbox: Outbox) -> Non
     response.partial_success.rejected_spans = 2
     collector.response = response.SerializeToString()
     outbox.span_exporter().export([span(), span(), span()])
-    assert outbox.flush(time.monotonic() + 5)
+    assert outbox.flush(time.monotonic() + 30)
     assert outbox.counts()["traces"] == Counts(3, 3, 1, {"rejected": 2}, 0)
 
 
@@ -172,7 +172,7 @@ def test_a_black_hole_holds_nobody(accepts: bool, monkeypatch: pytest.MonkeyPatc
         outbox.span_exporter().export([span()])
         started = time.monotonic()
         assert not outbox.close(started + 0.5)
-        assert time.monotonic() - started < 1.0
+        assert time.monotonic() - started < 5  # a try goes on for 10 s
         assert outbox.counts()["traces"] == Counts(1, 1, 0, {"shutdown": 1}, 0)
 
 
@@ -183,7 +183,7 @@ def test_a_try_is_as_short_as_asked_for(timeout: float, variable: str, monkeypat
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", variable)
         outbox = Outbox(protocol="grpc", timeout=timeout)
         outbox.span_exporter().export([span()])
-        wait_for(lambda: outbox.state().lanes["traces"].last_failure is not None, 5)
+        wait_for(lambda: outbox.state().lanes["traces"].last_failure is not None)
         assert "DEADLINE_EXCEEDED" in outbox.state().lanes["traces"].last_error
         assert outbox.counts()["traces"].held == 1
         outbox.close(time.monotonic())

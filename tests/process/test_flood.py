@@ -98,7 +98,7 @@ def orphans(spans: tuple[ReadableSpan, ...]) -> tuple[int, int]:
     return lost, wrong
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_ten_thousand_orders_in_flight_keep_their_traces() -> None:
     with capture() as seen:
         bot, attached = await flood(seen, ORDERS)
@@ -115,14 +115,15 @@ async def test_ten_thousand_orders_in_flight_keep_their_traces() -> None:
         assert seen.value("mcbot_fills_total") == 2 * ORDERS
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_memory_does_not_grow_with_the_orders_that_were() -> None:
     held: list[int] = []
+    orders = ORDERS // 4
     with capture() as seen:
         tracemalloc.start()
         try:
             for _ in range(3):
-                await flood(seen, ORDERS)
+                await flood(seen, orders)
                 seen.clear()
                 seen.tick(3600.0)
                 seen.ledger.take_dirty()  # as the keeper does every second
@@ -131,4 +132,4 @@ async def test_memory_does_not_grow_with_the_orders_that_were() -> None:
         finally:
             tracemalloc.stop()
     print("held after each round, MiB:", [round(size / 2**20, 2) for size in held])
-    assert held[2] <= 1.02 * held[1]
+    assert held[2] - max(held[:2]) < 32 * orders  # bytes: any object that stayed behind of each would be more

@@ -12,7 +12,7 @@ def parent_orders(lines: list[str]) -> set[str]:
 
 def test_children_say_nothing_and_the_parent_goes_on(bots: Bots, receiver: Receiver) -> None:
     bot = bots("forker.py", "--children", "20")
-    assert bot.wait(60) == 0, bot.errors
+    assert bot.wait(150) == 0, bot.errors
     assert [line for line in bot.lines if line.startswith("child")] == ["child 0"] * 20
     arrived = Arrived(receiver)
     orders = parent_orders(bot.lines)
@@ -30,7 +30,7 @@ def test_children_say_nothing_and_the_parent_goes_on(bots: Bots, receiver: Recei
 
 def test_a_child_that_configures_speaks_under_a_name_of_its_own(bots: Bots, receiver: Receiver) -> None:
     bot = bots("forker.py", "--children", "3", "--configure")
-    assert bot.wait(60) == 0, bot.errors
+    assert bot.wait(150) == 0, bot.errors
     assert [line for line in bot.lines if line.startswith("child")] == ["child 0"] * 3, bot.errors
     arrived = Arrived(receiver)
     by_name: dict[str, set[str]] = {"alpha": set(), "alpha-2": set()}

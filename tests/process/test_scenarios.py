@@ -101,6 +101,12 @@ def risen(name: str, by: float = 1) -> Callable[[Wire], bool]:
     return lambda wire: wire.grown(name) >= by
 
 
+def busy(wire: Wire) -> bool:
+    """Beyond the limit; where the machine has more to do than it can, beyond the share of one of its threads."""
+    share = 100 * (os.cpu_count() or 1) / max(1.0, os.getloadavg()[0])
+    return wire.most("mcbot_process_cpu_percent") > min(threshold("HighCPUUsage"), share)
+
+
 AGE = 10.0
 """Seconds that an age must have where minutes would be needed; in an ordinary demo it is below 2."""
 
@@ -145,7 +151,7 @@ CONDITIONS: Mapping[str, Callable[[Wire], bool]] = {
     "HighFDCount": above("HighFDCount", "mcbot_process_open_fds"),
     "HighThreadCount": above("HighThreadCount", "mcbot_process_thread_count"),
     "HighTaskCount": above("HighTaskCount", "mcbot_active_tasks"),
-    "HighCPUUsage": above("HighCPUUsage", "mcbot_process_cpu_percent"),
+    "HighCPUUsage": busy,
     "HighGCPressure": lambda wire: (
         wire.rate("mcbot_process_gc_collections_total", 'generation="2"') > threshold("HighGCPressure")
     ),

@@ -83,7 +83,7 @@ for number in range(options.children):
     pid = os.fork()
     if pid == 0:
         os._exit(child(number))
-    end = time.monotonic() + 10
+    end = time.monotonic() + 30
     status: int | None = None
     while status is None and time.monotonic() < end:
         waited, code = os.waitpid(pid, os.WNOHANG)
