@@ -299,22 +299,21 @@ def gauge(name: str, *points: tuple[float, Mapping[str, str]]) -> dict[str, Any]
 
 
 class Fleet:
-    """Bots with bad values, sent as often as asked: nobody of them is well for a moment."""
+    """Bots with bad values, sent as often as asked, in one request: a rule sees all of them or none."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
 
     def send(self) -> None:
-        severity = find("GBMDrawdownCritical").query
-        assert "mcbot_gbm_severity" in severity
-        self._of("live-one", "live", (2, {"strategy": "trend"}))
-        self._of("paper-one", "paper", (2, {"strategy": "@everyone <@1234> [x](https://evil.example)"}))
-        self._of("storm", "live", *((2, {"strategy": f"s{n}"}) for n in range(7)))
+        bad = "mcbot_gbm_severity"
+        assert bad in find("GBMDrawdownCritical").query
+        storm = [(2, {"strategy": f"s{n}"}) for n in range(7)]
+        injected = (2, {"strategy": "@everyone <@1234> [x](https://evil.example)"})
+        request = otlp.metrics("live-one", gauge(bad, (2, {"strategy": "trend"})), mode="live")
+        request.MergeFrom(otlp.metrics("paper-one", gauge(bad, injected)))
+        request.MergeFrom(otlp.metrics("storm", gauge(bad, *storm), mode="live"))
         for n in range(4):
-            self._of(instance(n), "paper", (1, {"strategy": strategy(n)}))
-
-    def _of(self, bot: str, mode: str, *points: tuple[float, Mapping[str, str]]) -> None:
-        request = otlp.metrics(bot, gauge("mcbot_gbm_severity", *points), mode=mode)
+            request.MergeFrom(otlp.metrics(instance(n), gauge(bad, (1, {"strategy": strategy(n)}))))
         status, answer = fetch(
             f"{self.stack.url['otlp']}/v1/metrics", request.SerializeToString(),
             headers={"Content-Type": "application/x-protobuf"},
@@ -391,9 +390,9 @@ def test_the_links_lead_to_something(stack: Stack, told: Mapping[str, Any]) -> N
     board, panel, asked = opened(stack, links["panel"], base)
     assert panel["title"] == find("GBMDrawdownCritical").panel.partition("/")[2]
     assert (asked["job"], asked["mode"], asked["instance"]) == ("mcbot/raw", "live", "live-one")
-    frames = stack.panel(panel["targets"][0], {"symbol": ".*", "strategy": ".*", **asked})
+    frames = stack.panel(panel["targets"][0], {"symbol": ".*", "strategy": ".*", **asked}, interval=10)
     assert frames
-    assert any(frame["data"]["values"][0] for frame in frames)
+    assert any(frame["data"]["values"] for frame in frames)
 
     board, _, asked = opened(stack, links["why"], base)
     assert (board["uid"], asked["bot"], asked["strategy"]) == ("why", "raw", "trend")
