@@ -368,7 +368,7 @@ def test_a_bot_of_events_alone_gets_whole_traces(bench: Bench) -> None:
     submitted = bench.span("oms.submit_order").attributes
     assert submitted is not None
     waits.append(float(str(submitted[semconv.QUEUE_WAIT])))
-    assert 0 <= waits[0] < 5
+    assert 0 <= waits[0] < 60  # seconds, and no time of day
     bench.check()
 
 

@@ -233,7 +233,7 @@ def test_export_does_not_wait_and_loses_the_oldest_exactly(unheard: Outbox) -> N
             assert intake.admit()
         started = time.monotonic()
         exporter.export(batch)
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 5  # until somebody takes it, it would be for ever
         assert holds(unheard.counts()["traces"])
     counts = unheard.counts()["traces"]
     assert counts.emitted == counts.handed == 2_000
