@@ -28,9 +28,9 @@ test: test-unit test-process ## all that needs only Python
 test-unit: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto tests --ignore tests/process --ignore tests/stack --ignore tests/scenarios --ignore tests/typing $(ARGS)
 
-# real processes, killed for real, with clocks that matter: one at a time
+# real processes, killed for real: most of the time they wait, so two files at a time
 test-process: $(VENV)/.dev
-	$(BIN)/python -m pytest tests/process $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/process $(ARGS)
 
 # stacks of their own, beside one that runs: other names, other ports, other volumes
 test-stack: $(VENV)/.dev ## the real servers, in Docker
