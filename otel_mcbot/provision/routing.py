@@ -102,8 +102,9 @@ def policies() -> Json:
                     # the first tick after 30 s is the one after a minute
                     _route(WATCHDOG, [["alertname", "=", WATCHDOG_RULE]], by_name, "0s", "30s", interval="1m"),
                     _route(ALERTS, [["alertname", "=~", "DatasourceNoData|DatasourceError"]], by_name, "5s", "12h"),
-                    _route(MENTION, [critical, ["trading_mode", "=", "live"]], of_a_bot, "0s", "30m"),
-                    _route(CRITICAL, [critical], of_a_bot, "0s", "30m"),
+                    # without a wait the first of seven symbols leaves alone, and the other six five minutes later
+                    _route(MENTION, [critical, ["trading_mode", "=", "live"]], of_a_bot, "2s", "30m"),
+                    _route(CRITICAL, [critical], of_a_bot, "2s", "30m"),
                     _route(HEARTBEAT, [["severity", "=", Severity.INFO]], by_name, "5s", "6h"),
                     _route(ALERTS, [["severity", "=", Severity.WARNING]], by_name, "5s", "4h"),
                 ],
