@@ -148,6 +148,7 @@ def test_nothing_is_complained_about(grafana: Grafana) -> None:
     assert [line for line in about if re.search("level=(warn|error)", line)] == []
 
 
+@pytest.mark.timeout(300)
 def test_the_watchdog_is_heard_outside(stack: Stack, grafana: Grafana) -> None:
     heard = get(f"{stack.url['preview']}/watchdog")["count"]
     assert wait_for(lambda: get(f"{stack.url['preview']}/watchdog")["count"] >= heard + 2, 240, "two more pings")
