@@ -7,6 +7,7 @@ import contextlib
 import math
 import sys
 from pathlib import Path
+from typing import Final
 
 import click
 from loguru import logger
@@ -25,19 +26,24 @@ MESSAGE = 30.0
 """Seconds from a condition that held long enough to its message: export, evaluation, grouping."""
 
 
-def _time(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """Seconds; a duration may be without end."""
+_TIME: Final = "a time as in 20s, 2m, 1h"
+
+
+def _time(ctx: click.Context, param: click.Parameter, value: str | None, allowed: str = _TIME) -> float | None:
     if value is None:
         return None
-    endless = param.name == "duration"
-    if endless and value == "forever":
-        return math.inf
     with contextlib.suppress(ValueError):
         time = seconds(value)
         if time >= 0:
-            return math.inf if endless and time == 0 else time
-    more = ", or 0 or forever until stopped" if endless else ""
-    raise click.BadParameter(f"{value!r}: allowed is a time as in 20s, 2m, 1h{more}")
+            return time
+    raise click.BadParameter(f"{value!r}: allowed is {allowed}")
+
+
+def _duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    if value == "forever":
+        return math.inf
+    time = _time(ctx, param, value, f"{_TIME}, or 0 or forever until stopped")
+    return math.inf if time == 0 else time
 
 
 def _speed(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
@@ -71,7 +77,7 @@ def _seed(ctx: click.Context, param: click.Parameter, value: str) -> int:
     help="Bot seconds a second, or max. Default: files fit --duration, else 1500.",
 )
 @click.option(
-    "--duration", callback=_time, metavar="TIME", help="As 20s (the default), 2m, 1h; 0 or forever: until SIGTERM."
+    "--duration", callback=_duration, metavar="TIME", help="As 20s (the default), 2m, 1h; 0 or forever: until SIGTERM."
 )
 @click.option(
     "--seed",
