@@ -1,7 +1,6 @@
-"""That the detectors' own mathematics is in use: they cost a fraction of what scipy and scikit-learn take.
+"""What the detectors cost, as ratios to scipy and scikit-learn in the same run; figures are printed (``pytest -s``).
 
-Ratios of processor time of one run, far below what a quiet machine measures (``benchmarks/detect_cost.py`` prints that)
-and far above 1, where a way through the libraries would be; taken again when a busy machine spoils them.
+Processor time, taken again when a busy machine spoils it: a ratio that holds in one of a few attempts is a ratio.
 """
 
 import subprocess
@@ -9,37 +8,46 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from detect_cost import day_cost, ks_cost, ransac_cost
+from detect_cost import day_cost, each_detector, ks_cost, ransac_cost
 
 
 def in_some_attempt(measure: Callable[[], bool], attempts: int = 4) -> bool:
     return any(measure() for _ in range(attempts))
 
 
-def test_c1_ransac_costs_a_fraction_of_scikit_learns() -> None:
+def test_c1_ransac_at_least_100_times_faster_than_scikit_learn() -> None:
     def measure() -> bool:
         ours, plain = ransac_cost(20)
         print(f"RANSAC {1e3 * ours:.3f} ms, scikit-learn {1e3 * plain:.1f} ms: {plain / ours:.0f} x")
-        return plain >= 20.0 * ours
+        return plain >= 100.0 * ours
 
     assert in_some_attempt(measure)
 
 
-def test_c2_ks_costs_a_fraction_of_scipys() -> None:
+def test_c2_ks_at_least_10_times_faster_than_scipy() -> None:
     def measure() -> bool:
         warm, cold, plain = ks_cost()
         print(f"KS {1e6 * warm:.1f} us, p-values unseen {1e6 * cold:.1f} us, scipy {1e6 * plain:.0f} us")
-        return plain >= 3.0 * warm
+        return plain >= 10.0 * warm and plain >= 2.0 * cold
+
+    assert in_some_attempt(measure)
+
+
+def test_c3_drawdown_with_its_limits_within_a_millisecond() -> None:
+    def measure() -> bool:
+        seconds = each_detector(182)["drawdown"]  # the second half of a year
+        print(f"drawdown {1e3 * seconds:.3f} ms a day")
+        return seconds <= 0.001
 
     assert in_some_attempt(measure)
 
 
 @pytest.mark.parametrize("mode", ["default", "calibrated"])
-def test_c4_a_day_of_all_five_costs_a_fraction_of_the_plain_two(mode: str) -> None:
+def test_c4_a_day_of_all_five_within_two_milliseconds(mode: str) -> None:
     def measure() -> bool:
         mean, high, plain = day_cost(mode, 120)
         print(f"{mode}: {1e3 * mean:.2f} ms, 99 % of days {1e3 * high:.2f} ms, plain {1e3 * plain:.1f} ms")
-        return plain >= 5.0 * mean
+        return mean <= 0.002 and plain >= 20.0 * mean
 
     assert in_some_attempt(measure)
 

@@ -24,8 +24,9 @@ def feed(detector: ConformalRANSACDetector, returns: list[float]) -> DecayCheckR
     return result
 
 
+@pytest.mark.timeout(600)
 def test_a6_equal_to_scikit_learn() -> None:
-    slope, intercept = worst_difference(121)  # each length of a window once; 1,000 draws in benchmarks/detect_ransac.py
+    slope, intercept = worst_difference(300)  # 1,000 in benchmarks/detect_ransac.py
     assert slope <= 1e-12
     assert intercept <= 1e-12
 

@@ -143,8 +143,7 @@ def test_twenty_orders_from_log_to_trace_to_series(stack: Stack, demo: Demo, sou
     assert to_trace["matcherType"] == "label"
     to_metrics = sources["tempo"]["jsonData"]["tracesToMetrics"]
     correlations = get(f"{stack.url['grafana']}/api/datasources/uid/loki/correlations")
-    query = f'{demo.selector} | event_name="trading.order.filled"'
-    filled = logs_of(stack, query)
+    filled = logs_of(stack, f'{demo.selector} | event_name="trading.order.filled"')
     assert len(filled) >= 30
     for line in random.Random(7).sample(filled, 20):
         trace_id = line[to_trace["matcherRegex"]]

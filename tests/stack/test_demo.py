@@ -29,6 +29,8 @@ def test_the_demo_killed_and_started_again(stack: Stack) -> None:
     of_it = '{job="mcbot/otel-mcbot-demo", deployment_environment_name="demo"}'  # as bots of other tests are not
     instances = {each["metric"]["instance"] for each in stack.prometheus(of_it)}
     assert instances == {"demo"}, "the lease of a killed process is free again"
+    (up,) = stack.prometheus(f"mcbot_expected_up{{{BOT}}}")
+    assert up["metric"]["deployment_environment_name"] == "demo"
 
 
 def test_memory_of_the_whole_stack(stack: Stack) -> None:

@@ -39,7 +39,7 @@ def examine(stack: Stack, demo: Demo, tmp_path: Path) -> Examine:
             [sys.executable, "-m", "otel_mcbot.cli", "doctor", "--json"],
             env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=30,
         )  # fmt: skip
-        assert time.monotonic() - began < 10, "5 s, and as much again for a machine that does other things"
+        assert time.monotonic() - began < 5
         assert not done.stderr
         return done.returncode, {line["check"]: line for line in json.loads(done.stdout)}
 
