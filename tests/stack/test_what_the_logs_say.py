@@ -9,7 +9,7 @@ from pages import table
 from stack import SERVERS, Stack
 
 BAD = re.compile(
-    r"level=(warn|error)|lvl=(warn|error)|\t(warn|error|fatal|panic)\t|\bpanic:|^Error:|\bFATAL\b|Traceback"
+    r"(?i:level|lvl)=(?i:warn|error)|\t(warn|error|fatal|panic)\t|\bpanic:|^Error:|\bFATAL\b|Traceback"
 )
 
 

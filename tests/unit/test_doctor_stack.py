@@ -513,13 +513,15 @@ def test_a_disk_that_fills(look: Look, double: Double, part: float, state: str) 
 
 
 @pytest.mark.parametrize(
-    ("ahead", "state", "said"), [(1, OK, "agree"), (-10, WARN, "10 s behind"), (60, FAIL, "60 s ahead")]
+    ("ahead", "state", "said"),
+    [(1, OK, "agree"), (-10, WARN, r"\b(9|10|11) s behind"), (60, FAIL, r"\b(59|60|61) s ahead")],
 )
 def test_clocks_of_the_servers(look: Look, double: Double, ahead: float, state: str, said: str) -> None:
+    """HTTP tells whole seconds, and the answer takes some of its own."""
     double.ahead = ahead
     line = look()["clocks"]
     assert line.state == state
-    assert said in line.found
+    assert re.search(said, line.found)
 
 
 @pytest.mark.parametrize(
