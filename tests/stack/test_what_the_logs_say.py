@@ -8,9 +8,7 @@ from collections import Counter
 from pages import table
 from stack import SERVERS, Stack
 
-BAD = re.compile(
-    r"(?i:level|lvl)=(?i:warn|error)|\t(warn|error|fatal|panic)\t|\bpanic:|^Error:|\bFATAL\b|Traceback"
-)
+BAD = re.compile(r"(?i:level|lvl)=(?i:warn|error)|\t(warn|error|fatal|panic)\t|\bpanic:|^Error:|\bFATAL\b|Traceback")
 
 
 def test_nothing_unexplained(stack: Stack) -> None:
