@@ -28,7 +28,7 @@ STORES: dict[str, tuple[int, str, Callable[[], Any]]] = {
     "tempo": (4318, "/", lambda: spans("stops", *(span() for _ in range(20)))),
     "loki": (3100, "/otlp/", lambda: logs("stops", {"time_unix_nano": time.time_ns(), "body": any_value("stops")})),
 }
-STOPS = {"prometheus": 5, "tempo": 8, "loki": 1}
+STOPS = {"prometheus": 3, "tempo": 5, "loki": 1}
 """Loki takes ten seconds to stop, and every one of them is under load."""
 
 
